@@ -1,0 +1,2 @@
+//! Pure choice of an endpoint.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Pure decisions: match a route, authorize, retry.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Counters, histograms and access records.
+#![forbid(unsafe_code)]

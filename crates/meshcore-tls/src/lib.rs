@@ -1,0 +1,2 @@
+//! rustls configurations, SPIFFE verification, certificate issue and rotation.
+#![forbid(unsafe_code)]
