@@ -1,0 +1,67 @@
+//! Who a sidecar is.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Identity, Labels};
+
+/// The workload that a sidecar stands beside, and where the sidecar listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Name of the workload.
+    pub name: String,
+    /// Namespace of the workload.
+    pub namespace: String,
+    /// Labels of the workload.
+    #[serde(default)]
+    pub labels: Labels,
+    /// Identity its certificate carries.
+    pub identity: Identity,
+    /// Address others reach the workload under.
+    pub address: IpAddr,
+    /// Ports of the application.
+    #[serde(default)]
+    pub ports: Vec<NodePort>,
+    /// Where the sidecar listens.
+    pub listen: Listen,
+    /// Connections of the application are redirected to the sidecar (iptables, nftables), so
+    /// that their original destination can be asked for.
+    #[serde(default)]
+    pub intercepted: bool,
+}
+
+/// A port of the application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodePort {
+    /// Number that other workloads and policies know (the target port of services).
+    pub number: u16,
+    /// Where the application listens.
+    pub application: SocketAddr,
+}
+
+/// Where a sidecar listens; `None` is not at all. Port 0 takes a free one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// For the application's calls (15001).
+    #[serde(default)]
+    pub outbound: Option<SocketAddr>,
+    /// For calls to the application (15006).
+    #[serde(default)]
+    pub inbound: Option<SocketAddr>,
+    /// For HBONE tunnels to the application (15008).
+    #[serde(default)]
+    pub hbone: Option<SocketAddr>,
+    /// Administration (15000); loopback.
+    #[serde(default)]
+    pub admin: Option<SocketAddr>,
+    /// Health (15021).
+    #[serde(default)]
+    pub health: Option<SocketAddr>,
+    /// Prometheus metrics (15090).
+    #[serde(default)]
+    pub metrics: Option<SocketAddr>,
+}
