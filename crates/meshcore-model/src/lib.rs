@@ -9,6 +9,7 @@ mod authorization;
 mod failure;
 mod hook;
 mod identity;
+mod labels;
 mod matching;
 mod mesh;
 mod node;
@@ -25,6 +26,7 @@ pub use authorization::{ConditionKey, Matchers, Operation, Principal, ServiceAcc
 pub use failure::{Failure, Flag, Flags, Kind};
 pub use hook::{Attribute, Hook, HookAnswer, HookMode, HookStage};
 pub use identity::{Identity, InvalidIdentity};
+pub use labels::{LabelIds, ServiceLabels, WorkloadLabels};
 pub use matching::{Labels, PathMatch, Selector, StringMatch};
 pub use mesh::{AccessLog, LogFormat, Mesh, OutboundPolicy, PathNormalization, Settings};
 pub use node::{Listen, Node, NodePort};
