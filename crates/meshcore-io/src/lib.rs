@@ -1,0 +1,11 @@
+//! Sockets: listening, connecting, original destinations, and moving bytes in the kernel.
+//!
+//! The only room where `unsafe` is allowed; each use is one operation with its proof.
+
+mod connect;
+mod listen;
+mod splice;
+
+pub use connect::{ConnectFrom, Keepalive, connect, connect_unix};
+pub use listen::{Accepting, accept, listen, original_destination};
+pub use splice::{Pipe, splice_in, splice_out};
