@@ -1,2 +1,44 @@
-//! rustls configurations, SPIFFE verification, certificate issue and rotation.
+//! TLS of the mesh: who we are, who the peer is, and what the first bytes of a stranger say.
+//!
+//! - [`Materials`] are a certificate, its key and a [`TrustBundle`], checked as a whole.
+//! - [`MeshTls`] makes rustls configurations that follow [`MeshTls::rotate`].
+//! - [`Originator`] makes the configurations for servers outside the mesh.
+//! - [`client_hello()`] tells TLS from plain text, and gives SNI and ALPN.
+//! - [`ca::Authority`] signs workload certificates.
+//!
+//! This crate reads no file (but the system's root certificates, if asked) and opens no socket.
 #![forbid(unsafe_code)]
+
+pub mod alpn;
+mod bundle;
+pub mod ca;
+mod client_hello;
+mod expected;
+mod leaf;
+mod materials;
+mod mesh;
+mod originate;
+mod provider;
+mod refusal;
+mod sessions;
+mod shared;
+mod sni;
+#[cfg(test)]
+mod testing;
+mod ticket;
+mod verified;
+mod verify;
+
+pub use bundle::TrustBundle;
+pub use client_hello::{ClientHello, MAX_CLIENT_HELLO_BYTES, NotTls, client_hello};
+pub use expected::Expected;
+pub use materials::{ChainLink, Materials, MaterialsError};
+pub use mesh::{MeshTls, MeshTlsOptions, peer_identity};
+pub use originate::{ClientPair, OriginateError, Originated, Origination, Originator};
+pub use provider::provider;
+pub use refusal::Refusal;
+pub use sni::{MeshSni, NotMeshSni};
+
+pub use rustls;
+pub use rustls_pki_types;
+pub use tokio_rustls;

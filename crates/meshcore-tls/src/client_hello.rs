@@ -1,0 +1,246 @@
+//! A look at the first bytes of a connection: is it TLS, for whom, and in which protocol?
+//!
+//! Decides PERMISSIVE ports (mesh ALPN or not) and passthrough routing (SNI). It reads the first
+//! handshake message, over as many records as it takes, and nothing else of it.
+//!
+//! Source: RFC 8446 sections 4.1.2 (ClientHello), 5.1 (records); RFC 6066 section 3 (SNI);
+//! RFC 7301 section 3.1 (ALPN).
+
+use crate::alpn;
+
+/// Bytes that may be asked for before the answer is [`NotTls`]. A hello with ML-KEM has 1.8 kB;
+/// the handshake layer of rustls stops at the same size.
+pub const MAX_CLIENT_HELLO_BYTES: usize = 64 * 1024;
+
+/// Largest plaintext record. Source: RFC 8446 section 5.1.
+const MAX_RECORD_BYTES: usize = 16 * 1024;
+
+const RECORD_HANDSHAKE: u8 = 22;
+const CLIENT_HELLO: u8 = 1;
+const EXTENSION_SERVER_NAME: u16 = 0;
+const EXTENSION_ALPN: u16 = 16;
+const NAME_TYPE_HOST: u8 = 0;
+
+/// What a client says first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientHello {
+    server_name: Option<Box<str>>,
+    /// The ALPN list as on the wire: each name after its length.
+    alpn: Box<[u8]>,
+}
+
+/// The bytes are no TLS client hello, and will not become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("connection does not begin with a TLS client hello")]
+pub struct NotTls;
+
+/// Reads the hello out of what has arrived so far. `None` asks for more bytes: keep the prefix
+/// and call again with a longer one.
+///
+/// The plaintext protocols are told apart at the first byte; a client that sends fewer bytes
+/// than it announces keeps `None`, so the caller needs a deadline.
+///
+/// # Errors
+/// [`NotTls`] as soon as it is certain, also for a hello longer than
+/// [`MAX_CLIENT_HELLO_BYTES`].
+pub fn client_hello(prefix: &[u8]) -> Result<Option<ClientHello>, NotTls> {
+    let mut records = Records { rest: prefix };
+    match records.next()? {
+        Read::More => Ok(None),
+        Read::Fragment(first) => match whole_message(first)? {
+            Some(body) => parse_hello(body).map(Some),
+            None => join(first, records),
+        },
+    }
+}
+
+// === impl ClientHello ===
+
+impl ClientHello {
+    /// The server name in lower case, if the client sends one.
+    pub fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
+    }
+
+    /// The protocols that the client offers, best first; empty if it offers none.
+    pub fn alpn(&self) -> impl Iterator<Item = &[u8]> {
+        let mut reader = Reader(&self.alpn);
+        std::iter::from_fn(move || reader.short_vector().ok())
+    }
+
+    /// Whether a mesh client speaks: one of Istio's names is among the offered.
+    pub fn is_mesh_alpn(&self) -> bool {
+        self.alpn().any(alpn::is_mesh)
+    }
+
+    /// As [`ClientHello::is_mesh_alpn`], for an HBONE port, where `h2` is a mesh name too.
+    pub fn is_hbone_alpn(&self) -> bool {
+        self.alpn().any(|name| name == alpn::H2 || alpn::is_mesh(name))
+    }
+}
+
+/// The fragments of the handshake, record by record.
+struct Records<'a> {
+    rest: &'a [u8],
+}
+
+enum Read<'a> {
+    Fragment(&'a [u8]),
+    More,
+}
+
+// === impl Records ===
+
+impl<'a> Records<'a> {
+    /// The next record's content. A record that has not arrived as a whole is given as far as
+    /// it has, and then there is no other.
+    fn next(&mut self) -> Result<Read<'a>, NotTls> {
+        let rest = self.rest;
+        // Each header byte is judged as soon as it is there: `GET` must not wait for a fifth.
+        if rest.first().is_some_and(|kind| *kind != RECORD_HANDSHAKE)
+            || rest.get(1).is_some_and(|major| *major != 3)
+            || rest.get(2).is_some_and(|minor| *minor > 4)
+        {
+            return Err(NotTls);
+        }
+        let Some(([_, _, _, high, low], content)) = rest.split_first_chunk::<5>() else {
+            return Ok(Read::More);
+        };
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        if length == 0 || length > MAX_RECORD_BYTES {
+            return Err(NotTls);
+        }
+        let fragment = content.get(..length).unwrap_or(content);
+        self.rest = content.get(length..).unwrap_or_default();
+        Ok(Read::Fragment(fragment))
+    }
+}
+
+/// The body of the handshake message, or `None` while it is not complete.
+fn whole_message(bytes: &[u8]) -> Result<Option<&[u8]>, NotTls> {
+    if bytes.first().is_some_and(|kind| *kind != CLIENT_HELLO) {
+        return Err(NotTls);
+    }
+    let Some(([_, lengths @ ..], body)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
+    let [high, middle, low] = *lengths;
+    let length = usize::try_from(u32::from_be_bytes([0, high, middle, low])).map_err(|_| NotTls)?;
+    if length > MAX_CLIENT_HELLO_BYTES {
+        return Err(NotTls);
+    }
+    Ok(body.get(..length))
+}
+
+/// A hello over several records, which is rare, is copied together.
+fn join(first: &[u8], mut records: Records<'_>) -> Result<Option<ClientHello>, NotTls> {
+    let mut message = first.to_vec();
+    loop {
+        if records.rest.is_empty() {
+            return Ok(None);
+        }
+        match records.next()? {
+            Read::More => return Ok(None),
+            Read::Fragment(fragment) => message.extend_from_slice(fragment),
+        }
+        if let Some(body) = whole_message(&message)? {
+            return parse_hello(body).map(Some);
+        }
+        if message.len() > MAX_CLIENT_HELLO_BYTES {
+            return Err(NotTls);
+        }
+    }
+}
+
+fn parse_hello(body: &[u8]) -> Result<ClientHello, NotTls> {
+    let mut reader = Reader(body);
+    let _legacy_version_and_random = reader.take(2 + 32)?;
+    let _session_id = reader.short_vector()?;
+    let cipher_suites = reader.vector()?;
+    let compressions = reader.short_vector()?;
+    if cipher_suites.len() < 2 || compressions.is_empty() {
+        return Err(NotTls);
+    }
+    let mut hello = ClientHello::default();
+    if reader.0.is_empty() {
+        return Ok(hello); // before TLS 1.2, extensions may be left out
+    }
+    let mut extensions = Reader(reader.vector()?);
+    while !extensions.0.is_empty() {
+        let kind = extensions.number()?;
+        let content = extensions.vector()?;
+        match kind {
+            EXTENSION_SERVER_NAME => hello.server_name = host_name(content)?,
+            EXTENSION_ALPN => hello.alpn = protocols(content)?,
+            _ => {}
+        }
+    }
+    Ok(hello)
+}
+
+/// The host among the server names. A name that could not be a host is left out, as rustls and
+/// OpenSSL do, since it can select nothing.
+fn host_name(extension: &[u8]) -> Result<Option<Box<str>>, NotTls> {
+    let mut names = Reader(Reader(extension).vector()?);
+    let mut host = None;
+    while !names.0.is_empty() {
+        let kind = names.take(1)?;
+        let name = names.vector()?;
+        if kind == [NAME_TYPE_HOST] {
+            host = Some(name);
+        }
+    }
+    let is_host = |name: &&[u8]| {
+        (1..=253).contains(&name.len())
+            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte))
+    };
+    Ok(host
+        .filter(is_host)
+        .and_then(|name| std::str::from_utf8(name).ok())
+        .map(|name| name.to_ascii_lowercase().into_boxed_str()))
+}
+
+/// The list of names, checked to be well-formed so that reading it later cannot fail.
+fn protocols(extension: &[u8]) -> Result<Box<[u8]>, NotTls> {
+    let list = Reader(extension).vector()?;
+    let mut names = Reader(list);
+    while !names.0.is_empty() {
+        if names.short_vector()?.is_empty() {
+            return Err(NotTls);
+        }
+    }
+    Ok(list.into())
+}
+
+/// Reads lengths and vectors in the presentation language of TLS. Source: RFC 8446 section 3.4.
+struct Reader<'a>(&'a [u8]);
+
+// === impl Reader ===
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], NotTls> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(NotTls)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn number(&mut self) -> Result<u16, NotTls> {
+        let (number, rest) = self.0.split_first_chunk::<2>().ok_or(NotTls)?;
+        self.0 = rest;
+        Ok(u16::from_be_bytes(*number))
+    }
+
+    /// A vector with a length of two bytes.
+    fn vector(&mut self) -> Result<&'a [u8], NotTls> {
+        let length = self.number()?;
+        self.take(usize::from(length))
+    }
+
+    /// A vector with a length of one byte.
+    fn short_vector(&mut self) -> Result<&'a [u8], NotTls> {
+        let (length, rest) = self.0.split_first().ok_or(NotTls)?;
+        self.0 = rest;
+        self.take(usize::from(*length))
+    }
+}
+
+#[cfg(test)]
+mod tests;
