@@ -1,0 +1,169 @@
+//! One field line after another, checked byte by byte. Source: RFC 9112 §5.
+
+use super::Limits;
+use super::framing::{Framing, is_protected};
+use crate::fields::Fields;
+use crate::known::Known;
+use crate::rejected::Rejected;
+use crate::scan;
+
+/// What stands at the front of a field section.
+#[derive(Debug)]
+pub(crate) enum Lexed<'a> {
+    /// A whole field line.
+    Field(Line<'a>),
+    /// The empty line that ends the section.
+    End,
+    /// The beginning of either; more bytes are needed.
+    Partial,
+}
+
+/// A valid field line.
+#[derive(Debug)]
+pub(crate) struct Line<'a> {
+    pub(crate) name: &'a [u8],
+    /// Without the whitespace around it.
+    pub(crate) value: &'a [u8],
+    pub(crate) known: Known,
+    /// Bytes of the line, CRLF included.
+    pub(crate) len: usize,
+    /// Whether the line is spelled exactly `name: value\r\n`.
+    pub(crate) canonical: bool,
+}
+
+/// Bytes of the empty line.
+pub(crate) const END_LEN: usize = 2;
+
+/// Reads one line of a field section.
+///
+/// # Errors
+///
+/// A [`Rejected`] about names, values, folds or line ends.
+#[inline]
+pub(crate) fn lex(rest: &[u8]) -> Result<Lexed<'_>, Rejected> {
+    let name_len = scan::token_len(rest);
+    let Some((name, [b':', after @ ..])) = rest.split_at_checked(name_len) else {
+        return not_a_field(rest, name_len);
+    };
+    if name.is_empty() {
+        return Err(Rejected::BadFieldName);
+    }
+    let (blank, text) = split_blank(after);
+    let Some((raw, end)) = text.split_at_checked(scan::value_len(text)) else {
+        return Ok(Lexed::Partial);
+    };
+    match end {
+        [b'\r', b'\n', ..] => {}
+        other => return line_end(other).map(|()| Lexed::Partial),
+    }
+    let known = Known::find(name);
+    if known == Known::Other {
+        refuse_alias(name)?;
+    }
+    let value = scan::trim_end(raw);
+    let canonical = blank == b" " && value.len() == raw.len();
+    let len = rest.len().wrapping_sub(end.len()).wrapping_add(2);
+    Ok(Lexed::Field(Line { name, value, known, len, canonical }))
+}
+
+/// Reads the field section that starts at `from` in `head`; returns where it ends.
+///
+/// Lines go into `fields` as runs of bytes; a `Host` goes to `host` instead when that is wanted.
+pub(super) fn parse_section<'a>(
+    head: &'a [u8],
+    from: usize,
+    fields: &mut Fields,
+    framing: &mut Framing<'a>,
+    limits: &Limits,
+) -> Result<Option<usize>, Rejected> {
+    let mut at = from;
+    let mut run_start = from;
+    let mut run_base = 0_usize; // where the run's bytes will stand in the table
+    let mut count = 0_usize;
+    loop {
+        let line = match lex(head.get(at..).unwrap_or_default())? {
+            Lexed::Field(line) => line,
+            Lexed::End => {
+                fields.push_bytes(head.get(run_start..at).unwrap_or_default());
+                return Ok(Some(at.wrapping_add(END_LEN)));
+            }
+            Lexed::Partial => return Ok(None),
+        };
+        count = count.wrapping_add(1);
+        if count > limits.fields {
+            return Err(Rejected::TooManyFields);
+        }
+        let next = at.wrapping_add(line.len);
+        let moved_out = framing.note(line.known, line.value)?;
+        if line.canonical && !moved_out {
+            let start = run_base.wrapping_add(at.wrapping_sub(run_start));
+            if !fields.push_ref(start, (line.name.len(), line.value.len()), line.known) {
+                return Err(Rejected::HeadTooLarge);
+            }
+        } else {
+            fields.push_bytes(head.get(run_start..at).unwrap_or_default());
+            if !moved_out && !fields.push_checked(line.name, line.value, line.known) {
+                return Err(Rejected::HeadTooLarge);
+            }
+            run_start = next;
+            run_base = fields.buffer().len();
+        }
+        at = next;
+    }
+}
+
+/// Splits the optional whitespace off the front.
+#[inline]
+fn split_blank(after: &[u8]) -> (&[u8], &[u8]) {
+    if let [b' ', first, ..] = after
+        && !matches!(first, b' ' | b'\t')
+    {
+        return after.split_at_checked(1).unwrap_or((&[], after));
+    }
+    let blank = after.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    after.split_at_checked(blank).unwrap_or((after, &[]))
+}
+
+/// What it is if not a field line: the end, a part, or a reason to refuse.
+#[cold]
+fn not_a_field(rest: &[u8], name_len: usize) -> Result<Lexed<'_>, Rejected> {
+    match (name_len, rest.get(name_len..).unwrap_or_default()) {
+        (0, [b'\r', b'\n', ..]) => Ok(Lexed::End),
+        (_, []) | (0, [b'\r']) => Ok(Lexed::Partial),
+        (0, [b'\r', ..]) => Err(Rejected::BareCr),
+        (0, [b'\n', ..]) => Err(Rejected::BareLf),
+        (0, [b' ' | b'\t', ..]) => Err(Rejected::ObsoleteFold),
+        (_, [b' ' | b'\t', ..]) => Err(Rejected::SpaceBeforeColon),
+        (_, [_, ..]) => Err(Rejected::BadFieldName),
+    }
+}
+
+/// Whether a line that stops at `end`, which is not CRLF, is unfinished or wrong.
+#[cold]
+pub(super) fn line_end(end: &[u8]) -> Result<(), Rejected> {
+    match end {
+        [] | [b'\r'] => Ok(()),
+        [b'\r', ..] => Err(Rejected::BareCr),
+        [b'\n', ..] => Err(Rejected::BareLf),
+        [_, ..] => Err(Rejected::BadFieldValue),
+    }
+}
+
+/// Longest name that can alias a protected one (`x-envoy-upstream-rq-per-try-timeout-ms` has 38).
+const ALIAS_BYTES: usize = 64;
+
+/// Refuses a name that a gateway to CGI or WSGI would take for a protected one, because there
+/// `-` and `_` are the same.
+#[inline]
+fn refuse_alias(name: &[u8]) -> Result<(), Rejected> {
+    if !name.contains(&b'_') {
+        return Ok(());
+    }
+    let mut dashed = [0; ALIAS_BYTES];
+    let kept = name.len().min(ALIAS_BYTES);
+    for (to, from) in dashed.iter_mut().zip(name) {
+        *to = if *from == b'_' { b'-' } else { *from };
+    }
+    let dashed = dashed.get(..kept).unwrap_or_default();
+    if is_protected(Known::find(dashed), dashed) { Err(Rejected::AliasedName) } else { Ok(()) }
+}

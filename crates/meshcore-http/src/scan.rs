@@ -1,0 +1,177 @@
+//! Byte classes, and the searches for the first byte outside a class.
+//!
+//! The searches look at eight bytes a step. Each flags bytes in the high bit of their lane; a
+//! borrow can only disturb lanes above the first flagged one, and only the first is used.
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Bytes of a token. Source: RFC 9110 §5.6.2.
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
+        {
+            table[byte as usize] = byte.is_ascii_alphanumeric() || is_token_mark(byte);
+        }
+        byte = byte.wrapping_add(1);
+    }
+    table
+};
+
+const fn is_token_mark(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'!' | b'#'
+            | b'$'
+            | b'%'
+            | b'&'
+            | b'\''
+            | b'*'
+            | b'+'
+            | b'-'
+            | b'.'
+            | b'^'
+            | b'_'
+            | b'`'
+            | b'|'
+            | b'~'
+    )
+}
+
+/// Whether `byte` may stand in a token.
+#[inline]
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)).copied().unwrap_or(false)
+}
+
+/// Whether `bytes` is a token: not empty, token bytes only.
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && token_len(bytes) == bytes.len()
+}
+
+/// Number of token bytes at the front of `bytes`.
+#[inline]
+pub(crate) fn token_len(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(bytes.len())
+}
+
+/// Whether `bytes` may be a field value: no control but HTAB, no DEL. Source: RFC 9110 §5.5.
+pub(crate) fn is_value(bytes: &[u8]) -> bool {
+    value_len(bytes) == bytes.len()
+}
+
+/// Number of field value bytes at the front of `bytes` (HTAB, SP, visible, above ASCII).
+#[inline]
+pub(crate) fn value_len(bytes: &[u8]) -> usize {
+    run(
+        bytes,
+        |word| below(word, 0x20) | equal(word, 0x7f),
+        |byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f),
+    )
+}
+
+/// Number of request target bytes at the front of `bytes`: visible ASCII but no `#`.
+///
+/// Wider than RFC 3986, whose delimiters clients do not always encode; narrower than it by
+/// the fragment, which never belongs on the wire (RFC 9112 §3.2).
+#[inline]
+pub(crate) fn target_len(bytes: &[u8]) -> usize {
+    run(
+        bytes,
+        |word| below(word, 0x21) | equal(word, 0x7f) | equal(word, b'#') | (word & HIGHS),
+        |byte| byte.is_ascii_graphic() && byte != b'#',
+    )
+}
+
+/// `bytes` without the optional whitespace at both ends. Source: RFC 9110 §5.6.3.
+#[inline]
+pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    trim_end(bytes)
+}
+
+/// `bytes` without the optional whitespace at the end.
+#[inline]
+pub(crate) fn trim_end(mut bytes: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// Elements of a comma-separated list, trimmed, empty ones left out. Source: RFC 9110 §5.6.1.
+pub(crate) fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| *byte == b',').map(trim).filter(|element| !element.is_empty())
+}
+
+/// Number of bytes at the front for which `fits` holds; `flag` marks the lanes worth a look.
+#[inline]
+fn run(bytes: &[u8], flag: impl Fn(u64) -> u64, fits: impl Fn(u8) -> bool) -> usize {
+    let mut rest = bytes;
+    while let Some((word, tail)) = rest.split_first_chunk::<8>() {
+        let flags = flag(u64::from_le_bytes(*word));
+        if flags == 0 {
+            rest = tail;
+            continue;
+        }
+        let lane = usize::try_from(flags.trailing_zeros() / 8).unwrap_or(0);
+        let (Some(byte), Some(after)) = (rest.get(lane), rest.get(lane.wrapping_add(1)..)) else {
+            break;
+        };
+        if !fits(*byte) {
+            return bytes.len().wrapping_sub(rest.len()).wrapping_add(lane);
+        }
+        rest = after;
+    }
+    let left = rest.iter().position(|byte| !fits(*byte)).unwrap_or(rest.len());
+    bytes.len().wrapping_sub(rest.len()).wrapping_add(left)
+}
+
+/// Flags the lanes of `word` that are below `limit` (at most 0x80).
+#[inline]
+const fn below(word: u64, limit: u8) -> u64 {
+    word.wrapping_sub(ONES.wrapping_mul(limit as u64)) & !word & HIGHS
+}
+
+/// Flags the lanes of `word` that are `byte` (below 0x80).
+#[inline]
+const fn equal(word: u64, byte: u8) -> u64 {
+    below(word ^ ONES.wrapping_mul(byte as u64), 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_byte_ends_a_run_at_each_place_or_nowhere() {
+        for byte in 0..=255_u8 {
+            for place in 0..24 {
+                let mut text = vec![b'a'; 24];
+                text[place] = byte;
+                let value = byte == b'\t' || (byte >= 0x20 && byte != 0x7f);
+                assert_eq!(value_len(&text), if value { 24 } else { place }, "{byte:#x} {place}");
+                let target = (0x21..0x7f).contains(&byte) && byte != b'#';
+                assert_eq!(target_len(&text), if target { 24 } else { place }, "{byte:#x} {place}");
+                let token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+                assert_eq!(token_len(&text), if token { 24 } else { place }, "{byte:#x} {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tab_inside_a_value_does_not_end_it() {
+        assert_eq!(value_len(b"\t\t\t\t\t\t\t\t\t\rx"), 9);
+        assert_eq!(value_len(b"a\tb\x80\xff\x7f"), 5);
+    }
+
+    #[test]
+    fn lists_lose_blanks_and_empty_elements() {
+        let found: Vec<&[u8]> = elements(b" ,a,, b\t,").collect();
+        assert_eq!(found, [b"a", b"b"]);
+    }
+}
