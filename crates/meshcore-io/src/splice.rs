@@ -70,6 +70,19 @@ pub async fn splice_in(from: &TcpStream, pipe: &mut Pipe) -> io::Result<usize> {
     Ok(moved)
 }
 
+/// As [`splice_in`], without waiting.
+///
+/// # Errors
+///
+/// `WouldBlock` when there is nothing to move; those of the socket.
+pub fn try_splice_in(from: &TcpStream, pipe: &mut Pipe) -> io::Result<usize> {
+    let room = pipe.capacity.saturating_sub(pipe.filled);
+    let moved = from
+        .try_io(Interest::READABLE, || move_bytes(from.as_fd(), pipe.write_end.as_fd(), room))?;
+    pipe.filled = pipe.filled.saturating_add(moved);
+    Ok(moved)
+}
+
 /// Moves all of `pipe` to `to`.
 ///
 /// # Errors

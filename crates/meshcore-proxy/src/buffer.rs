@@ -1,0 +1,162 @@
+//! Read buffers that exist only while there is something in them.
+//!
+//! A connection that waits for its peer holds no memory: the buffer is taken from the worker's
+//! pool when bytes can be read, and given back when they are used up.
+
+use std::cell::RefCell;
+use std::io;
+use std::ops::Range;
+
+/// Size of a pooled buffer. Source: measured; a head and a small body fit, and four of them are
+/// one TLS read.
+pub(crate) const POOLED_BYTES: usize = 16 * 1024;
+
+/// Largest a buffer grows to: a head of the largest size and what follows it in one read.
+const MAX_BYTES: usize = 128 * 1024;
+
+/// Buffers a worker keeps for reuse.
+const MAX_POOLED: usize = 256;
+
+thread_local! {
+    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Bytes read from a peer and not yet used.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    bytes: Vec<u8>, // initialised to its whole length; empty when nothing is held
+    filled: Range<usize>,
+}
+
+impl Buffer {
+    /// A buffer that holds nothing, and no memory.
+    pub(crate) const fn new() -> Self {
+        Self { bytes: Vec::new(), filled: 0..0 }
+    }
+
+    /// The unused bytes.
+    pub(crate) fn data(&self) -> &[u8] {
+        self.bytes.get(self.filled.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.filled.is_empty()
+    }
+
+    /// Uses up the first `count` bytes; the memory goes back when none are left.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.filled.start = self.filled.start.saturating_add(count).min(self.filled.end);
+        self.release_if_empty();
+    }
+
+    /// Room to read into.
+    ///
+    /// # Errors
+    ///
+    /// `OutOfMemory` when the buffer has grown to its limit and is still full.
+    pub(crate) fn room(&mut self) -> io::Result<&mut [u8]> {
+        if self.bytes.is_empty() {
+            self.bytes = take_pooled();
+            self.filled = 0..0;
+        }
+        if self.filled.end == self.bytes.len() {
+            self.make_room()?;
+        }
+        Ok(self.bytes.get_mut(self.filled.end..).unwrap_or_default())
+    }
+
+    /// Takes note that `count` bytes were read into the room.
+    pub(crate) fn extend(&mut self, count: usize) {
+        self.filled.end = self.filled.end.saturating_add(count).min(self.bytes.len());
+    }
+
+    /// Gives the memory back when nothing is held.
+    pub(crate) fn release_if_empty(&mut self) {
+        if self.filled.is_empty() && !self.bytes.is_empty() {
+            put_pooled(std::mem::take(&mut self.bytes));
+            self.filled = 0..0;
+        }
+    }
+
+    fn make_room(&mut self) -> io::Result<()> {
+        if self.filled.start > 0 {
+            self.bytes.copy_within(self.filled.clone(), 0);
+            self.filled = 0..self.filled.len();
+            return Ok(());
+        }
+        if self.bytes.len() >= MAX_BYTES {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        self.bytes.resize(self.bytes.len().saturating_mul(2), 0);
+        Ok(())
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.filled = 0..0;
+        self.release_if_empty();
+    }
+}
+
+fn take_pooled() -> Vec<u8> {
+    POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; POOLED_BYTES])
+}
+
+fn put_pooled(bytes: Vec<u8>) {
+    if bytes.len() == POOLED_BYTES {
+        // At the end of a thread its pool may be gone before the last buffer.
+        let _gone = POOL.try_with(|pool| {
+            let mut pool = pool.borrow_mut();
+            if pool.len() < MAX_POOLED {
+                pool.push(bytes);
+            }
+        });
+    }
+}
+
+/// Gives the memory of unused pooled buffers back, all but `keep` of them.
+pub(crate) fn trim_pool(keep: usize) {
+    POOL.with_borrow_mut(|pool| {
+        pool.truncate(keep);
+        pool.shrink_to(keep);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(buffer: &mut Buffer, bytes: &[u8]) {
+        let room = buffer.room().unwrap();
+        room[..bytes.len()].copy_from_slice(bytes);
+        buffer.extend(bytes.len());
+    }
+
+    #[test]
+    fn memory_is_held_only_while_there_are_bytes() {
+        let mut buffer = Buffer::new();
+        assert!(buffer.bytes.is_empty());
+        fill(&mut buffer, b"hello");
+        assert_eq!(buffer.data(), b"hello");
+        buffer.consume(2);
+        assert_eq!(buffer.data(), b"llo");
+        buffer.consume(3);
+        assert!(buffer.is_empty() && buffer.bytes.is_empty());
+    }
+
+    #[test]
+    fn a_full_buffer_moves_then_grows_then_refuses() {
+        let mut buffer = Buffer::new();
+        fill(&mut buffer, &[1; POOLED_BYTES]);
+        buffer.consume(POOLED_BYTES - 1);
+        assert_eq!(buffer.room().unwrap().len(), POOLED_BYTES - 1);
+        let mut size = POOLED_BYTES;
+        while let Ok(room) = buffer.room() {
+            let room = room.len();
+            buffer.extend(room);
+            size = buffer.data().len();
+        }
+        assert_eq!(size, MAX_BYTES);
+    }
+}

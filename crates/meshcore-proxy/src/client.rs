@@ -1,0 +1,39 @@
+//! Who is at the other end of a connection.
+
+use std::net::SocketAddr;
+
+use meshcore_model::Identity;
+
+/// Which way a connection goes through this sidecar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Direction {
+    /// From the application to the mesh.
+    Outbound,
+    /// From the mesh to the application.
+    Inbound,
+}
+
+/// What is known of the client of one connection; the same for all of its requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    pub(crate) direction: Direction,
+    /// Where it connected from.
+    pub(crate) peer: SocketAddr,
+    /// Where it connected to: our own address.
+    pub(crate) local: SocketAddr,
+    /// Where it wanted to connect to, when it was redirected here.
+    pub(crate) original: Option<SocketAddr>,
+    /// Who it proved to be.
+    pub(crate) identity: Option<Identity>,
+    /// Server name it asked for.
+    pub(crate) sni: Option<Box<str>>,
+    /// Port of the application (inbound).
+    pub(crate) port: u16,
+}
+
+impl Client {
+    /// Whether it proved who it is.
+    pub(crate) const fn is_mtls(&self) -> bool {
+        self.identity.is_some()
+    }
+}

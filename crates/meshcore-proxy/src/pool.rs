@@ -1,0 +1,227 @@
+//! Connections to upstreams that wait for their next request, one set for each worker.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use tokio::sync::Notify;
+
+use crate::buffer::Buffer;
+use crate::dial::UpstreamKey;
+use crate::h2_client::H2Connection;
+use crate::stream::{Conn, Stream};
+
+/// Idle HTTP/1 connections kept for one upstream by one worker.
+const MAX_IDLE: usize = 1024;
+
+/// An HTTP/1 connection to an upstream.
+#[derive(Debug)]
+pub(crate) struct H1Connection {
+    pub(crate) conn: Conn,
+    pub(crate) buffer: Buffer,
+    /// Requests it has carried.
+    pub(crate) requests: u32,
+    pub(crate) opened_s: u64,
+    pub(crate) local: Option<SocketAddr>,
+    idle_since_s: u64,
+    /// Counts it against the limit of its cluster while it exists.
+    pub(crate) slot: Option<Slot>,
+}
+
+impl H1Connection {
+    pub(crate) fn new(stream: Stream, now_s: u64, slot: Option<Slot>) -> Self {
+        let local = stream.local_addr();
+        Self {
+            conn: Conn::new(stream),
+            buffer: Buffer::new(),
+            requests: 0,
+            opened_s: now_s,
+            local,
+            idle_since_s: now_s,
+            slot,
+        }
+    }
+
+    /// Whether the upstream has neither closed nor sent anything out of turn.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.buffer.is_empty() && self.conn.is_quiet()
+    }
+}
+
+/// All connections of a worker that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Pools {
+    h1: RefCell<HashMap<UpstreamKey, Idle, RandomState>>,
+    pub(crate) h2: RefCell<HashMap<UpstreamKey, Vec<Rc<H2Connection>>, RandomState>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connections: Vec<H1Connection>,
+    max_idle_s: u64,
+}
+
+impl Pools {
+    /// The connection that was used last, if there is one that still lives.
+    pub(crate) fn take(&self, key: &UpstreamKey) -> Option<H1Connection> {
+        let mut pools = self.h1.borrow_mut();
+        let idle = pools.get_mut(key)?;
+        while let Some(connection) = idle.connections.pop() {
+            if connection.is_fresh() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for the next request, at most `max_idle_s` (0 is no limit).
+    ///
+    /// While requests wait for a connection of a full cluster it is closed instead, since they
+    /// may wait on another worker: its place is what they need.
+    pub(crate) fn put(
+        &self,
+        key: &UpstreamKey,
+        mut connection: H1Connection,
+        (now_s, max_idle_s): (u64, u64),
+    ) {
+        if connection.slot.as_ref().is_some_and(Slot::is_wanted) {
+            return;
+        }
+        connection.idle_since_s = now_s;
+        let mut pools = self.h1.borrow_mut();
+        if let Some(idle) = pools.get_mut(key) {
+            idle.max_idle_s = max_idle_s;
+            if idle.connections.len() < MAX_IDLE {
+                idle.connections.push(connection);
+            }
+        } else {
+            pools.insert(key.clone(), Idle { connections: vec![connection], max_idle_s });
+        }
+    }
+
+    /// Closes what the upstream has closed and what has waited too long.
+    pub(crate) fn sweep(&self, now_s: u64) {
+        self.h1.borrow_mut().retain(|_, idle| {
+            let max_idle_s = if idle.max_idle_s == 0 { u64::MAX } else { idle.max_idle_s };
+            idle.connections.retain(|connection| {
+                now_s.saturating_sub(connection.idle_since_s) < max_idle_s && connection.is_fresh()
+            });
+            !idle.connections.is_empty()
+        });
+        self.h2.borrow_mut().retain(|_, connections| {
+            connections.retain(|connection| connection.is_worth_keeping(now_s));
+            !connections.is_empty()
+        });
+    }
+
+    /// Closes all idle connections to upstreams that are not `wanted` any more.
+    pub(crate) fn retain(&self, wanted: impl Fn(&UpstreamKey) -> bool) {
+        self.h1.borrow_mut().retain(|key, _| wanted(key));
+        self.h2.borrow_mut().retain(|key, _| wanted(key));
+    }
+
+    /// Connections that wait, for the admin page.
+    pub(crate) fn len(&self) -> usize {
+        self.h1.borrow().values().map(|idle| idle.connections.len()).sum()
+    }
+}
+
+/// What a cluster with limits uses at the moment, over all workers.
+#[derive(Debug, Default)]
+pub(crate) struct Usage {
+    connections: AtomicU32,
+    pending: AtomicU32,
+    requests: AtomicU32,
+    retries: AtomicU32,
+    returned: Notify,
+}
+
+/// A connection that is counted while it exists.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    usage: Arc<Usage>,
+}
+
+/// A request, or a retry, that is counted while it is carried.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    usage: Arc<Usage>,
+    retry: bool,
+}
+
+/// The limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full;
+
+impl Usage {
+    /// Counts a request, unless there are `limit` already.
+    pub(crate) fn begin(self: &Arc<Self>, limit: u32) -> Result<Turn, Full> {
+        enter(&self.requests, limit)?;
+        Ok(Turn { usage: Arc::clone(self), retry: false })
+    }
+
+    /// Counts a retry, unless there are `limit` already.
+    pub(crate) fn retry(self: &Arc<Self>, limit: u32) -> Result<Turn, Full> {
+        enter(&self.retries, limit)?;
+        Ok(Turn { usage: Arc::clone(self), retry: true })
+    }
+
+    /// Counts a new connection, unless there are `limit` already.
+    pub(crate) fn open(self: &Arc<Self>, limit: u32) -> Result<Slot, Full> {
+        enter(&self.connections, limit)?;
+        Ok(Slot { usage: Arc::clone(self) })
+    }
+
+    /// Waits until a connection may be free, unless `limit` requests wait already.
+    pub(crate) async fn wait(&self, limit: u32) -> Result<(), Full> {
+        /// Leaves the queue even when the wait is given up.
+        struct Queued<'u>(&'u AtomicU32);
+        impl Drop for Queued<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        enter(&self.pending, limit)?;
+        let _queued = Queued(&self.pending);
+        self.returned.notified().await;
+        Ok(())
+    }
+
+    /// Connections and requests at the moment, for the admin page.
+    pub(crate) fn now(&self) -> (u32, u32) {
+        (self.connections.load(Ordering::Relaxed), self.requests.load(Ordering::Relaxed))
+    }
+}
+
+impl Slot {
+    fn is_wanted(&self) -> bool {
+        self.usage.pending.load(Ordering::Relaxed) > 0
+    }
+}
+
+fn enter(count: &AtomicU32, limit: u32) -> Result<(), Full> {
+    count
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+            (count < limit).then(|| count.saturating_add(1))
+        })
+        .map(|_before| ())
+        .map_err(|_count| Full)
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.usage.connections.fetch_sub(1, Ordering::Relaxed);
+        self.usage.returned.notify_one();
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let count = if self.retry { &self.usage.retries } else { &self.usage.requests };
+        count.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,227 @@
+//! A byte stream, whatever carries it.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
+
+use crate::buffer::Buffer;
+use crate::tunnel::TunnelStream;
+
+/// A byte stream: a socket, TLS on a socket, or a stream inside an HBONE connection.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<TlsStream<Prefixed>>),
+    Tunnel(Box<TunnelStream>),
+}
+
+/// A stream whose first bytes were already read to see what they are.
+#[derive(Debug)]
+pub(crate) struct Prefixed {
+    prefix: Buffer,
+    inner: Box<Stream>,
+}
+
+impl Prefixed {
+    pub(crate) fn new(prefix: Buffer, inner: Stream) -> Self {
+        Self { prefix, inner: Box::new(inner) }
+    }
+
+    pub(crate) fn inner(&self) -> &Stream {
+        &self.inner
+    }
+}
+
+impl Stream {
+    /// The socket underneath, if it is TCP.
+    pub(crate) fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            Self::Tls(stream) => stream.get_ref().0.inner().tcp(),
+            Self::Unix(_) | Self::Tunnel(_) => None,
+        }
+    }
+
+    /// The address on this side.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        self.tcp().and_then(|stream| stream.local_addr().ok())
+    }
+
+    /// Whether nothing has arrived and the peer has not closed, without asking the system: the
+    /// runtime already knows.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(&mut cx).is_pending(),
+            Self::Unix(stream) => stream.poll_read_ready(&mut cx).is_pending(),
+            // TLS may have a session ticket to read, which is no data.
+            Self::Tls(_) | Self::Tunnel(_) => {
+                let mut byte = [0; 1];
+                let mut buffer = ReadBuf::new(&mut byte);
+                Pin::new(self).poll_read(&mut cx, &mut buffer).is_pending()
+            }
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tunnel(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tunnel(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tunnel(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tunnel(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+impl AsyncRead for Prefixed {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.prefix.is_empty() {
+            return Pin::new(&mut *this.inner).poll_read(cx, buffer);
+        }
+        let count = this.prefix.data().len().min(buffer.remaining());
+        buffer.put_slice(this.prefix.data().get(..count).unwrap_or_default());
+        this.prefix.consume(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Prefixed {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.get_mut().inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().inner).poll_shutdown(cx)
+    }
+}
+
+/// A stream that is read and written by one task, in any order.
+///
+/// The borrow lasts for one poll, so that reading and writing can be waited for together.
+#[derive(Debug)]
+pub(crate) struct Conn(RefCell<Stream>);
+
+impl Conn {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self(RefCell::new(stream))
+    }
+
+    pub(crate) fn into_inner(self) -> Stream {
+        self.0.into_inner()
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.0.borrow_mut().is_quiet()
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        self.0.borrow().local_addr()
+    }
+
+    /// Reads what there is into `buffer`, taking memory only when there is something; 0 is the
+    /// end of the stream. Cancel safe.
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut Buffer,
+    ) -> Poll<io::Result<usize>> {
+        let mut stream = self.0.borrow_mut();
+        let mut room = ReadBuf::new(buffer.room()?);
+        match Pin::new(&mut *stream).poll_read(cx, &mut room) {
+            Poll::Ready(Ok(())) => {
+                let count = room.filled().len();
+                buffer.extend(count);
+                buffer.release_if_empty();
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                buffer.release_if_empty();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// As [`Self::poll_read`].
+    pub(crate) async fn read(&self, buffer: &mut Buffer) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_read(cx, buffer)).await
+    }
+
+    /// Writes all of `bytes`. Not cancel safe: some may have been written.
+    pub(crate) async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let written =
+                poll_fn(|cx| Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, rest)).await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            rest = rest.get(written..).unwrap_or_default();
+        }
+        poll_fn(|cx| Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx)).await
+    }
+
+    /// Tells the peer that nothing more is written.
+    pub(crate) async fn shutdown(&self) -> io::Result<()> {
+        poll_fn(|cx| Pin::new(&mut *self.0.borrow_mut()).poll_shutdown(cx)).await
+    }
+}

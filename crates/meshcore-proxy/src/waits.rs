@@ -1,0 +1,236 @@
+//! Waiting for a peer with a limit, for many connections, at no cost for each request.
+//!
+//! Each connection has one entry with a deadline in whole seconds. A ticker looks at all entries
+//! once a second and wakes those whose time is over; draining wakes those that are idle.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+/// Why a wait ended without its future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interrupted {
+    /// The limit was reached.
+    Expired,
+    /// The process is draining and the connection was idle.
+    Draining,
+}
+
+/// What a wait is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// Between requests: a drain ends it.
+    Idle,
+    /// Inside a request: only its limit ends it.
+    Busy,
+}
+
+/// All waits of a worker.
+#[derive(Debug, Default)]
+pub(crate) struct Waits {
+    entries: RefCell<Entries>,
+    now_s: Cell<u64>,
+    draining: Cell<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    slots: Vec<Option<Rc<Entry>>>,
+    free: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    waker: RefCell<Option<Waker>>,
+    deadline_s: Cell<u64>,
+    waiting: Cell<Waiting>,
+}
+
+/// The entry of one connection; it ends with the connection.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    waits: Rc<Waits>,
+    entry: Rc<Entry>,
+    slot: usize,
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl Waits {
+    /// An entry for a new connection.
+    pub(crate) fn enter(self: &Rc<Self>) -> Wait {
+        let entry = Rc::new(Entry {
+            waker: RefCell::new(None),
+            deadline_s: Cell::new(NEVER),
+            waiting: Cell::new(Waiting::Busy),
+        });
+        let mut entries = self.entries.borrow_mut();
+        let slot = entries.free.pop().unwrap_or(entries.slots.len());
+        if slot == entries.slots.len() {
+            entries.slots.push(None);
+        }
+        if let Some(place) = entries.slots.get_mut(slot) {
+            *place = Some(Rc::clone(&entry));
+        }
+        Wait { waits: Rc::clone(self), entry, slot }
+    }
+
+    /// Connections that have an entry.
+    pub(crate) fn len(&self) -> usize {
+        let entries = self.entries.borrow();
+        entries.slots.len().saturating_sub(entries.free.len())
+    }
+
+    /// Whole seconds since the worker began.
+    pub(crate) fn now_s(&self) -> u64 {
+        self.now_s.get()
+    }
+
+    /// Wakes every wait whose limit is reached at `now_s`.
+    pub(crate) fn tick(&self, now_s: u64) {
+        self.now_s.set(now_s);
+        self.wake(|entry| entry.deadline_s.get() <= now_s);
+    }
+
+    /// Ends all idle waits, from now on.
+    pub(crate) fn drain(&self) {
+        self.draining.set(true);
+        self.wake(|entry| entry.waiting.get() == Waiting::Idle);
+    }
+
+    /// Whether the process is draining.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    fn wake(&self, which: impl Fn(&Entry) -> bool) {
+        for entry in self.entries.borrow().slots.iter().flatten() {
+            if which(entry)
+                && let Some(waker) = entry.waker.borrow_mut().take()
+            {
+                waker.wake();
+            }
+        }
+    }
+}
+
+impl Wait {
+    /// The future's output, unless `limit_s` seconds pass first (0 is no limit) or, for an idle
+    /// wait, the process drains. Precise to a second.
+    pub(crate) async fn within<F: Future>(
+        &self,
+        limit_s: u64,
+        waiting: Waiting,
+        future: F,
+    ) -> Result<F::Output, Interrupted> {
+        let mut future = pin!(future);
+        let started_s = self.waits.now_s();
+        let deadline_s = match limit_s {
+            0 => NEVER,
+            limit_s => started_s.saturating_add(limit_s).saturating_add(1),
+        };
+        let output = poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            if waiting == Waiting::Idle && self.waits.is_draining() {
+                return Poll::Ready(Err(Interrupted::Draining));
+            }
+            if self.waits.now_s() >= deadline_s {
+                return Poll::Ready(Err(Interrupted::Expired));
+            }
+            self.entry.deadline_s.set(deadline_s);
+            self.entry.waiting.set(waiting);
+            let mut waker = self.entry.waker.borrow_mut();
+            if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                *waker = Some(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+        self.entry.deadline_s.set(NEVER);
+        self.entry.waiting.set(Waiting::Busy);
+        output
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        let mut entries = self.waits.entries.borrow_mut();
+        if let Some(place) = entries.slots.get_mut(self.slot) {
+            *place = None;
+        }
+        entries.free.push(self.slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    fn run(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(test);
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_limit() {
+        run(async {
+            let waits = Rc::new(Waits::default());
+            let wait = waits.enter();
+            let waited = wait.within(5, Waiting::Busy, pending::<()>());
+            let clock = async {
+                tokio::task::yield_now().await;
+                waits.tick(5);
+                tokio::task::yield_now().await;
+                waits.tick(6);
+            };
+            let (ended, ()) = tokio::join!(waited, clock);
+            assert_eq!(ended, Err(Interrupted::Expired));
+        });
+    }
+
+    #[test]
+    fn draining_ends_idle_waits_alone() {
+        run(async {
+            let waits = Rc::new(Waits::default());
+            let (idle, busy) = (waits.enter(), waits.enter());
+            let idle = idle.within(0, Waiting::Idle, pending::<()>());
+            let busy = busy.within(3, Waiting::Busy, pending::<()>());
+            let clock = async {
+                tokio::task::yield_now().await;
+                waits.drain();
+                tokio::task::yield_now().await;
+                waits.tick(4);
+            };
+            let (idle, busy, ()) = tokio::join!(idle, busy, clock);
+            assert_eq!((idle, busy), (Err(Interrupted::Draining), Err(Interrupted::Expired)));
+        });
+    }
+
+    #[test]
+    fn slots_are_used_again() {
+        let waits = Rc::new(Waits::default());
+        let first = waits.enter();
+        let second = waits.enter();
+        assert_eq!(waits.len(), 2);
+        drop(first);
+        assert_eq!(waits.len(), 1);
+        let third = waits.enter();
+        assert_eq!((second.slot, third.slot, waits.len()), (1, 0, 2));
+    }
+
+    #[test]
+    fn a_ready_future_is_not_interrupted() {
+        run(async {
+            let waits = Rc::new(Waits::default());
+            waits.drain();
+            let wait = waits.enter();
+            assert_eq!(wait.within(1, Waiting::Idle, async { 7 }).await, Ok(7));
+        });
+    }
+}
