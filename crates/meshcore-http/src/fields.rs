@@ -381,6 +381,10 @@ impl FieldRef {
         self.value_start() + self.value_len as usize
     }
 
+    pub(crate) const fn value_range(&self) -> std::ops::Range<usize> {
+        self.value_start()..self.value_end()
+    }
+
     /// One past the CRLF.
     #[inline]
     pub(crate) const fn end(&self) -> usize {

@@ -20,6 +20,11 @@ pub use write::{
     write_request_with, write_response,
 };
 
+pub(crate) use body::is_allowed_in_trailers;
+pub(crate) use fieldline::refuse_alias;
+pub(crate) use framing::{CONNECTION_SPECIFIC, parse_length};
+pub(crate) use write::{accepts_trailers, is_forwarded};
+
 /// How a message's body ends. Source: RFC 9112 §6.3.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum BodyKind {

@@ -20,6 +20,14 @@ macro_rules! known {
 
             /// Lower-case names in the order of the variants.
             const NAMES: &'static [&'static str] = &["", $($name,)*];
+
+            /// The name as the `http` crate keeps it; none for [`Known::Other`].
+            #[inline]
+            pub(crate) fn header_name(self) -> Option<&'static http::HeaderName> {
+                static NAMES: [http::HeaderName; Known::ALL.len()] =
+                    [$(http::HeaderName::from_static($name),)*];
+                NAMES.get((self as usize).wrapping_sub(1))
+            }
         }
     };
 }

@@ -155,7 +155,7 @@ const ALIAS_BYTES: usize = 64;
 /// Refuses a name that a gateway to CGI or WSGI would take for a protected one, because there
 /// `-` and `_` are the same.
 #[inline]
-fn refuse_alias(name: &[u8]) -> Result<(), Rejected> {
+pub(crate) fn refuse_alias(name: &[u8]) -> Result<(), Rejected> {
     if !name.contains(&b'_') {
         return Ok(());
     }

@@ -10,9 +10,12 @@ use crate::scan;
 /// each field when the head is written.
 const CONNECTION_OPTIONS: u32 = 32;
 
+/// Fields that HTTP/2 does not know. Source: RFC 9113 §8.2.2.
+pub(crate) const CONNECTION_SPECIFIC: KnownSet = HOP_BY_HOP.without(KnownSet::of(&[Known::Te]));
+
 /// Fields that concern one connection only and are never forwarded.
 /// Source: RFC 9110 §7.6.1; RFC 7540 §3.2.1 for `HTTP2-Settings`.
-pub(crate) const HOP_BY_HOP: KnownSet = KnownSet::of(&[
+pub(super) const HOP_BY_HOP: KnownSet = KnownSet::of(&[
     Known::Connection,
     Known::KeepAlive,
     Known::ProxyConnection,

@@ -1,6 +1,7 @@
 //! Heads and chunks, written with framing made anew.
 
-use super::framing::{HOP_BY_HOP, is_protected};
+use super::body::is_allowed_in_trailers;
+use super::framing::{HOP_BY_HOP, is_protected, parse_length};
 use super::{BodyKind, response::has_no_body};
 use crate::fields::{FieldRef, Fields};
 use crate::head::{Method, RequestHead, ResponseHead, Version};
@@ -43,18 +44,23 @@ pub fn write_request(head: &RequestHead, body: BodyKind, out: &mut Vec<u8>) {
 /// Appends `head` as an HTTP/1.1 request: its own `Host` first, fields of this hop left out,
 /// framing made from `body` ([`BodyKind::UntilClose`] is written as chunked).
 ///
-/// An upgrade is passed on only with [`ConnectionDirective::Upgrade`].
+/// An upgrade is passed on only with [`ConnectionDirective::Upgrade`]. An extended CONNECT becomes
+/// a GET, and with that directive one with `Upgrade: protocol` (RFC 8441 §4, §5); a WebSocket
+/// needs a `Sec-WebSocket-Key` then, which the caller sets.
 pub fn write_request_with(
     head: &RequestHead,
     body: BodyKind,
     connection: ConnectionDirective,
     out: &mut Vec<u8>,
 ) {
-    let connect = head.method() == Method::Connect;
-    let target = if connect { head.authority() } else { head.target() };
-    let size = [head.method_bytes(), target, head.authority()].map(<[u8]>::len).iter().sum();
+    let (method, target) = match (head.method() == Method::Connect, head.protocol()) {
+        (true, None) => (head.method_bytes(), head.authority()),
+        (true, Some(_)) => (&b"GET"[..], head.target()),
+        (false, _) => (head.method_bytes(), head.target()),
+    };
+    let size = [method, target, head.authority()].map(<[u8]>::len).iter().sum();
     out.reserve(head.fields.wire_len().saturating_add(FRAME_BYTES).saturating_add(size));
-    out.extend_from_slice(head.method_bytes());
+    out.extend_from_slice(method);
     out.push(b' ');
     out.extend_from_slice(target);
     out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
@@ -72,6 +78,13 @@ pub fn write_request_with(
     let te = accepts_trailers(&head.fields);
     if te {
         out.extend_from_slice(b"te: trailers\r\n");
+    }
+    if connection == ConnectionDirective::Upgrade
+        && let Some(protocol) = head.protocol()
+    {
+        out.extend_from_slice(b"upgrade: ");
+        out.extend_from_slice(protocol);
+        out.extend_from_slice(b"\r\n");
     }
     match (connection, te) {
         (ConnectionDirective::KeepAlive, false) => {}
@@ -154,9 +167,7 @@ pub fn write_chunk_head(len: usize, out: &mut Vec<u8>) {
 pub fn write_last_chunk(trailers: Option<&Fields>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
     if let Some(trailers) = trailers {
-        let allowed = |field: &FieldRef| {
-            super::body::is_allowed_in_trailers(field.known(), trailers.name(field))
-        };
+        let allowed = |f: &FieldRef| is_allowed_in_trailers(f.known(), trailers.name(f));
         write_runs(trailers, allowed, out);
     }
     out.extend_from_slice(b"\r\n");
@@ -245,7 +256,7 @@ fn write_described_length(head: &ResponseHead, out: &mut Vec<u8>) {
         return;
     }
     let described = head.fields.get(Known::ContentLength);
-    if let Some(length) = described.and_then(super::framing::parse_length) {
+    if let Some(length) = described.and_then(parse_length) {
         write_length(length, out);
     }
 }
