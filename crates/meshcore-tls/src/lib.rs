@@ -14,6 +14,8 @@ mod bundle;
 pub mod ca;
 mod client_hello;
 mod expected;
+#[cfg(test)]
+mod interop;
 mod leaf;
 mod materials;
 mod mesh;

@@ -182,3 +182,6 @@ fn read_link(der: &CertificateDer<'_>) -> Result<ChainLink, Refusal> {
         not_after: leaf::seconds(validity.not_after.timestamp()),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,7 +105,10 @@ impl Refusal {
     pub(crate) fn from_webpki(error: webpki::Error, purpose: &'static str) -> Self {
         match error {
             webpki::Error::CaUsedAsEndEntity => Self::IsAuthority,
-            webpki::Error::UnknownIssuer => Self::UnknownIssuer,
+            // Roots of the same name with another key: the chain leads to none of ours.
+            webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
+                Self::UnknownIssuer
+            }
             webpki::Error::CertExpired { not_after, .. } => {
                 Self::Expired { not_after: not_after.as_secs() }
             }

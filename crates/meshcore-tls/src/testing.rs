@@ -65,3 +65,26 @@ pub(crate) fn shake(
     assert!(!client.is_handshaking() && !server.is_handshaking(), "handshake did not end");
     Ok((client, server))
 }
+
+/// Base64 as in PEM. Source: RFC 4648 section 4, RFC 7468 section 2.
+pub(crate) fn base64_lines(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for (index, group) in bytes.chunks(3).enumerate() {
+        let mut word = [0; 4];
+        word[1..=group.len()].copy_from_slice(group);
+        let word = u32::from_be_bytes(word);
+        for position in 0..4 {
+            let shift = 18 - 6 * position;
+            let digit = ALPHABET[(word >> shift) as usize & 63] as char;
+            text.push(if position <= group.len() { digit } else { '=' });
+        }
+        if index % 16 == 15 {
+            text.push('\n');
+        }
+    }
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}

@@ -218,3 +218,6 @@ impl ServerCertVerifier for VerifyServer {
         provider().signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;
