@@ -1,0 +1,58 @@
+"""What only shows when documents are looked at together, or is known and not applied."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib import import_module
+
+from meshcore.config.check.world import World
+from meshcore.config.document import Document
+from meshcore.config.models import module_of, names_in
+from meshcore.config.models.base import Model
+from meshcore.config.resources import Mesh
+from meshcore.errors import Diagnostic, Severity
+
+Checker = Callable[[Document[Model], World], Iterator[Diagnostic]]
+
+
+def check(
+    documents: Sequence[Document[Model]], mesh: Mesh, *, is_whole: bool
+) -> Iterator[Diagnostic]:
+    """Yields what is to say about `documents`, which `mesh` was compiled from.
+
+    Args:
+        documents: What was read.
+        mesh: What became of it.
+        is_whole: Nothing was refused before, so that what is missing is truly missing.
+    """
+    yield from _duplicates(documents)
+    world = World(documents, mesh, is_whole=is_whole)
+    for document in documents:
+        checker = _checker_of(document.kind)
+        if checker is not None:
+            yield from checker(document, world)
+
+
+def _duplicates(documents: Sequence[Document[Model]]) -> Iterator[Diagnostic]:
+    seen: dict[tuple[str, str, str], Document[Model]] = {}
+    for document in documents:
+        key = (document.kind, document.namespace, document.name)
+        first = seen.get(key)
+        seen[key] = document
+        if first is not None:
+            yield document.report(
+                Severity.WARNING,
+                "MC0102",
+                f"{document.title} is given twice; this one counts",
+                hint=f"the other is at {first.source.name}:{first.node.line}",
+            )
+
+
+@cache
+def _checker_of(kind: str) -> Checker | None:
+    module = module_of(kind)
+    if module not in names_in(__name__):
+        return None
+    checker: Checker | None = getattr(
+        import_module(f"{__name__}.{module}"), "check_document", None
+    )
+    return checker

@@ -1,0 +1,72 @@
+"""What checks look things up in."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from meshcore.config.document import Document
+from meshcore.config.models.base import Model
+from meshcore.config.resources import Labels, Mesh, Service, TrafficPolicy, Workload
+
+
+@dataclass(slots=True)
+class World:
+    """All documents together, by what others call them."""
+
+    documents: Sequence[Document[Model]]
+    mesh: Mesh
+    is_whole: bool
+    """Nothing was refused, so that what is missing is truly missing."""
+    services: dict[str, list[Service]] = field(init=False)
+    """By host, wildcards included."""
+    policies: dict[str, list[TrafficPolicy]] = field(init=False)
+    """By host, wildcards included."""
+    workloads: dict[str, list[Workload]] = field(init=False)
+    """By namespace."""
+
+    def __post_init__(self) -> None:
+        self.services = defaultdict(list)
+        for service in self.mesh["services"]:
+            self.services[service["host"]].append(service)
+        self.policies = defaultdict(list)
+        for policy in self.mesh["traffic_policies"]:
+            self.policies[policy["host"]].append(policy)
+        self.workloads = defaultdict(list)
+        for workload in self.mesh["workloads"]:
+            self.workloads[workload["namespace"]].append(workload)
+
+    def services_of(self, host: str) -> list[Service]:
+        """Returns the services that answer to `host`, by name or by the nearest wildcard."""
+        return nearest_host(self.services, host)
+
+    def policies_of(self, host: str) -> list[TrafficPolicy]:
+        """Returns the traffic policies for `host`, of every wildcard that covers it."""
+        found: list[TrafficPolicy] = []
+        for name in (host, *wildcards(host), "*"):
+            found += self.policies.get(name, [])
+        return found
+
+    def is_selected(self, selector: Labels, namespace: str) -> bool:
+        """Whether any workload has the labels; in all namespaces for the root's."""
+        is_root = namespace == self.mesh["settings"]["root_namespace"]
+        places = list(self.workloads) if is_root else [namespace]
+        return any(
+            selector.items() <= workload["labels"].items()
+            for place in places
+            for workload in self.workloads.get(place, [])
+        )
+
+
+def nearest_host(known: Mapping[str, list[Service]], host: str) -> list[Service]:
+    """Returns what is known under `host`, or under the longest wildcard that covers it."""
+    for name in (host, *wildcards(host)):
+        if known.get(name):
+            return known[name]
+    return []
+
+
+def wildcards(host: str) -> list[str]:
+    """Returns the wildcards that cover `host`, the longest first."""
+    labels = host.removeprefix("*.").split(".")
+    first = 0 if host.startswith("*.") else 1
+    return ["*." + ".".join(labels[index:]) for index in range(first, len(labels))]

@@ -1,0 +1,49 @@
+"""Documents to the mesh model.
+
+Each file is about one kind and has `compile_document`, which adds resources to a mesh. It is total:
+what the models took can be compiled, and what cannot be applied is said by `check`.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
+
+from meshcore.config.compile.mesh_config import settings_of
+from meshcore.config.document import Document
+from meshcore.config.models import module_of, names_in
+from meshcore.config.models.base import Model
+from meshcore.config.models.mesh_config import MeshConfig
+from meshcore.config.resources import Mesh
+
+Compiler = Callable[[Document[Model], Mesh], None]
+
+
+def compile_documents(documents: Sequence[Document[Model]], revision: int) -> Mesh:
+    """Returns the mesh that `documents` describe."""
+    configs = [d.spec for d in documents if isinstance(d.spec, MeshConfig)]
+    mesh: Mesh = {
+        "revision": revision,
+        "settings": settings_of(configs[-1] if configs else MeshConfig()),
+        "services": [],
+        "workloads": [],
+        "routes": [],
+        "traffic_policies": [],
+        "peer_auths": [],
+        "authorizations": [],
+    }
+    for document in documents:
+        compiler = _compiler_of(document.kind)
+        if compiler is not None:
+            compiler(document, mesh)
+    return mesh
+
+
+@cache
+def _compiler_of(kind: str) -> Compiler | None:
+    module = module_of(kind)
+    if module not in names_in(__name__):
+        return None
+    compiler: Compiler | None = getattr(
+        import_module(f"{__name__}.{module}"), "compile_document", None
+    )
+    return compiler

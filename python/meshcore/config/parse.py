@@ -1,0 +1,219 @@
+"""Sources to documents. Everything that is wrong is found, not only the first."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from meshcore.config.compose import Budget, compose
+from meshcore.config.document import Document
+from meshcore.config.expand import SHORT_FORM_KEYS, ShortForm, expand_short_form
+from meshcore.config.models import Kind, kind_named
+from meshcore.config.models.base import Metadata, Model
+from meshcore.config.models.mesh_config import MeshConfig
+from meshcore.config.nodes import Items, Mapping, Node, Scalar, entry, find, text
+from meshcore.config.source import Source
+from meshcore.config.suggest import did_you_mean
+from meshcore.config.validate import nulls, validate
+from meshcore.errors import Diagnostic, Severity
+
+# API groups whose documents a user of Istio expects to have an effect.
+_MESH_GROUPS = (
+    "networking.istio.io", "security.istio.io", "telemetry.istio.io", "extensions.istio.io",
+    "gateway.networking.k8s.io",
+)  # fmt: skip
+_TOP_LEVEL = ["apiVersion", "kind", "metadata", "spec", "status"]
+
+
+@dataclass(slots=True)
+class Parsed:
+    """What sources say."""
+
+    documents: list[Document[Model]] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was refused, so that what is missing is truly missing."""
+        return not any(item.is_refusal for item in self.diagnostics)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A document as it was written."""
+
+    source: Source
+    node: Mapping
+    from_short_form: bool = False
+
+    def problem(
+        self, message: str, *path: str | int, code: str = "IST0106", hint: str = ""
+    ) -> Diagnostic:
+        line, column = find(self.node, path)
+        return Diagnostic(
+            severity=Severity.ERROR,
+            code=code,
+            message=message,
+            origin=self.title,
+            file=self.source.name,
+            line=line,
+            column=column,
+            source_line=self.source.line(line),
+            hint=hint,
+        )
+
+    @property
+    def title(self) -> str:
+        metadata = entry(self.node, "metadata")
+        namespace = text(entry(metadata, "namespace")) or "default"
+        return f"{text(entry(self.node, 'kind'))} {namespace}/{text(entry(metadata, 'name'))}"[:300]
+
+
+def parse(sources: Sequence[Source]) -> Parsed:
+    """Returns the documents of `sources`; the short form is expanded. Never raises."""
+    parsed = Parsed()
+    written: list[_Written] = []
+    short: list[ShortForm] = []
+    budget = Budget()
+    for source in sources:
+        for node in compose(source, budget, parsed.diagnostics):
+            for item in _items(source, node, parsed):
+                if "kind" in item.node.entries:
+                    written.append(item)
+                elif any(key in item.node.entries for key in SHORT_FORM_KEYS):
+                    short.append(ShortForm(item.source, item.node))
+                else:
+                    parsed.diagnostics.append(_neither(item))
+    _read_all(written, short, parsed)
+    return parsed
+
+
+def _read_all(written: list[_Written], short: list[ShortForm], parsed: Parsed) -> None:
+    """Reads settings first: names in the short form depend on the domain and trust domain."""
+    written += [
+        _Written(form.source, node, from_short_form=True)
+        for form in short
+        if (node := form.mesh_config()) is not None
+    ]
+    is_settings = [text(entry(item.node, "kind")) == "MeshConfig" for item in written]
+    for item, is_first in zip(written, is_settings, strict=True):
+        if is_first:
+            _read(item, parsed)
+    configs = [d.spec for d in parsed.documents if isinstance(d.spec, MeshConfig)]
+    settings = configs[-1] if configs else MeshConfig()
+    for item, is_first in zip(written, is_settings, strict=True):
+        if not is_first:
+            _read(item, parsed)
+    for source, node in expand_short_form(short, settings, parsed.diagnostics):
+        _read(_Written(source, node, from_short_form=True), parsed)
+
+
+def _items(source: Source, node: Node, parsed: Parsed) -> Iterator[_Written]:
+    if isinstance(node, Mapping):
+        yield from _listed(_Written(source, node), parsed)
+        return
+    message = "a document must be a mapping, with kind or services"
+    parsed.diagnostics.append(source.diagnostic(message, node.line, node.column))
+
+
+def _listed(item: _Written, parsed: Parsed) -> Iterator[_Written]:
+    """Yields a document, or those in it when its kind is List."""
+    kind = text(entry(item.node, "kind"))
+    inside = entry(item.node, "items")
+    if not kind.endswith("List") or not isinstance(inside, Items):
+        yield item
+        return
+    for index, node in enumerate(inside.items):
+        if isinstance(node, Mapping):
+            yield from _listed(_Written(item.source, node), parsed)
+        else:
+            parsed.diagnostics.append(item.problem("not a document", "items", index))
+
+
+def _neither(item: _Written) -> Diagnostic:
+    keys = list(item.node.entries)
+    hint = did_you_mean(keys[0], ["services", "mesh", "kind"], show_allowed=False) if keys else ""
+    message = "neither kind (an Istio or Kubernetes document) nor services (the short form) is given"
+    return item.problem(message, code="MC0002", hint=hint)
+
+
+def _read(item: _Written, parsed: Parsed) -> None:
+    kind = _kind_of(item, parsed)
+    if kind is None:
+        return
+    problems = [
+        item.problem("unknown field", key, hint=did_you_mean(key, _TOP_LEVEL))
+        for key in item.node.entries
+        if key not in _TOP_LEVEL
+    ]
+    metadata, found = _part(item, "metadata", Metadata)
+    problems += found
+    if metadata is not None and not metadata.name and kind.name != "MeshConfig":
+        problems.append(item.problem("metadata.name: Required value: the field must be given",
+                                     "metadata"))  # fmt: skip
+    spec, found = _spec(item, kind)
+    problems += found
+    parsed.diagnostics += problems
+    if not problems and metadata is not None and spec is not None:
+        api_version = text(entry(item.node, "apiVersion"))
+        parsed.documents.append(
+            Document(kind.name, api_version, metadata, spec, item.node, item.source,
+                     item.from_short_form)
+        )  # fmt: skip
+
+
+def _spec(item: _Written, kind: Kind[Model]) -> tuple[Model | None, list[Diagnostic]]:
+    node = entry(item.node, "spec")
+    if kind.needs_spec and (node is None or (isinstance(node, Scalar) and node.value is None)):
+        return None, [item.problem("spec: Required value: the field must be given", "kind")]
+    spec, problems = _part(item, "spec", kind.spec)
+    below = entry(node, kind.refuses_null_below) if kind.refuses_null_below else None
+    for path in nulls(below) if below is not None and not isinstance(below, Scalar) else ():
+        full = ("spec", kind.refuses_null_below, *path)
+        problems.append(item.problem("nothing is given here, which would constrain nothing", *full,
+                                     hint="remove the field, or give it a value"))  # fmt: skip
+    return spec, problems
+
+
+def _part(item: _Written, name: str, model: type[Model]) -> tuple[Model | None, list[Diagnostic]]:
+    node = entry(item.node, name)
+    if node is None or (isinstance(node, Scalar) and node.value is None):
+        node = Mapping(line=item.node.line, column=item.node.column)
+    return validate(node, model, item.source, item.title, (name,))
+
+
+def _kind_of(item: _Written, parsed: Parsed) -> Kind[Model] | None:
+    """Returns the kind of a document; says so when it is not one that is read."""
+    name, api_version = text(entry(item.node, "kind")), text(entry(item.node, "apiVersion"))
+    kind = kind_named(name)
+    group = api_version.rpartition("/")[0]
+    if not name:
+        parsed.diagnostics.append(item.problem("kind: text is needed", "kind"))
+        return None
+    if kind is not None and not api_version:
+        hint = f"add apiVersion: {kind.api_versions()[0]}"
+        parsed.diagnostics.append(item.problem("apiVersion: Required value", "kind", hint=hint))
+        return None
+    if kind is None or group not in kind.groups:
+        parsed.diagnostics.append(_unknown_kind(item, name, group))
+        return None
+    if api_version not in kind.api_versions():
+        hint = did_you_mean(api_version, kind.api_versions())
+        message = f"unknown version {api_version[:60]!r} of {name}"
+        parsed.diagnostics.append(item.problem(message, "apiVersion", hint=hint))
+        return None
+    return kind
+
+
+def _unknown_kind(item: _Written, name: str, group: str) -> Diagnostic:
+    line, column = find(item.node, ("kind",))
+    is_expected = group in _MESH_GROUPS
+    what = "is not applied yet: it has no effect" if is_expected else "is not read by meshcore"
+    return Diagnostic(
+        severity=Severity.WARNING if is_expected else Severity.INFO,
+        code="MC0101",
+        message=f"the kind {name[:60]} {what}",
+        origin=item.title,
+        file=item.source.name,
+        line=line,
+        column=column,
+        source_line=item.source.line(line),
+    )

@@ -1,0 +1,1 @@
+"""The way of a change, from documents to the data plane."""
