@@ -138,7 +138,7 @@ impl std::fmt::Debug for TrustBundle {
         f.debug_struct("TrustBundle")
             .field("roots", &roots)
             .field("aliases", &self.aliases)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

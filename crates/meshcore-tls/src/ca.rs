@@ -23,11 +23,11 @@ pub use csr::{Csr, new_csr};
 use signer::Signer;
 
 /// Longest life of a workload certificate. Source: Istio `MAX_WORKLOAD_CERT_TTL`, 90 days.
-pub const MAX_TTL: Duration = Duration::from_secs(90 * 24 * 3600);
+pub const MAX_TTL: Duration = Duration::from_hours(90 * 24);
 
 /// How far back a certificate begins, for clocks that run behind ours. Source: Istio `pkiutil`
 /// (`ClockSkewGracePeriod`), two minutes.
-const SKEW: Duration = Duration::from_secs(120);
+const SKEW: Duration = Duration::from_mins(2);
 
 /// A certificate authority, root or intermediate, ready to sign.
 #[derive(Debug)]

@@ -15,6 +15,9 @@ pub const MAX_CLIENT_HELLO_BYTES: usize = 64 * 1024;
 /// Largest plaintext record. Source: RFC 8446 section 5.1.
 const MAX_RECORD_BYTES: usize = 16 * 1024;
 
+/// Kind and length of a handshake message. Source: RFC 8446 section 4.
+const HEADER_BYTES: usize = 4;
+
 const RECORD_HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const EXTENSION_SERVER_NAME: u16 = 0;
@@ -45,13 +48,15 @@ pub struct NotTls;
 /// [`MAX_CLIENT_HELLO_BYTES`].
 pub fn client_hello(prefix: &[u8]) -> Result<Option<ClientHello>, NotTls> {
     let mut records = Records { rest: prefix };
-    match records.next()? {
-        Read::More => Ok(None),
-        Read::Fragment(first) => match whole_message(first)? {
-            Some(body) => parse_hello(body).map(Some),
-            None => join(first, records),
-        },
+    let first = records.next()?.unwrap_or_default();
+    let found = match message_bytes(first)? {
+        Some(length) if length <= first.len() => parse_message(first, length).map(Some),
+        Some(_) | None => join(prefix),
+    }?;
+    if found.is_none() && prefix.len() >= MAX_CLIENT_HELLO_BYTES {
+        return Err(NotTls);
     }
+    Ok(found)
 }
 
 // === impl ClientHello ===
@@ -79,14 +84,9 @@ impl ClientHello {
     }
 }
 
-/// The fragments of the handshake, record by record.
+/// The fragments of the handshake, record by record; `None` when the next has not arrived.
 struct Records<'a> {
     rest: &'a [u8],
-}
-
-enum Read<'a> {
-    Fragment(&'a [u8]),
-    More,
 }
 
 // === impl Records ===
@@ -94,7 +94,7 @@ enum Read<'a> {
 impl<'a> Records<'a> {
     /// The next record's content. A record that has not arrived as a whole is given as far as
     /// it has, and then there is no other.
-    fn next(&mut self) -> Result<Read<'a>, NotTls> {
+    fn next(&mut self) -> Result<Option<&'a [u8]>, NotTls> {
         let rest = self.rest;
         // Each header byte is judged as soon as it is there: `GET` must not wait for a fifth.
         if rest.first().is_some_and(|kind| *kind != RECORD_HANDSHAKE)
@@ -104,7 +104,7 @@ impl<'a> Records<'a> {
             return Err(NotTls);
         }
         let Some(([_, _, _, high, low], content)) = rest.split_first_chunk::<5>() else {
-            return Ok(Read::More);
+            return Ok(None);
         };
         let length = usize::from(u16::from_be_bytes([*high, *low]));
         if length == 0 || length > MAX_RECORD_BYTES {
@@ -112,42 +112,59 @@ impl<'a> Records<'a> {
         }
         let fragment = content.get(..length).unwrap_or(content);
         self.rest = content.get(length..).unwrap_or_default();
-        Ok(Read::Fragment(fragment))
+        Ok(Some(fragment))
     }
 }
 
-/// The body of the handshake message, or `None` while it is not complete.
-fn whole_message(bytes: &[u8]) -> Result<Option<&[u8]>, NotTls> {
-    if bytes.first().is_some_and(|kind| *kind != CLIENT_HELLO) {
+/// Length of the handshake message that begins so, header included; `None` while that is open.
+fn message_bytes(beginning: &[u8]) -> Result<Option<usize>, NotTls> {
+    if beginning.first().is_some_and(|kind| *kind != CLIENT_HELLO) {
         return Err(NotTls);
     }
-    let Some(([_, lengths @ ..], body)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
-    let [high, middle, low] = *lengths;
-    let length = usize::try_from(u32::from_be_bytes([0, high, middle, low])).map_err(|_| NotTls)?;
+    let Some([_, high, middle, low]) = beginning.first_chunk::<HEADER_BYTES>() else {
+        return Ok(None);
+    };
+    let body = u32::from_be_bytes([0, *high, *middle, *low]);
+    let length = usize::try_from(body).map_err(|_| NotTls)?.saturating_add(HEADER_BYTES);
     if length > MAX_CLIENT_HELLO_BYTES {
         return Err(NotTls);
     }
-    Ok(body.get(..length))
+    Ok(Some(length))
 }
 
-/// A hello over several records, which is rare, is copied together.
-fn join(first: &[u8], mut records: Records<'_>) -> Result<Option<ClientHello>, NotTls> {
-    let mut message = first.to_vec();
-    loop {
-        if records.rest.is_empty() {
-            return Ok(None);
-        }
+/// A hello over several records, which is rare, is copied together, but only when all of it is
+/// there: a client that drips bytes makes us copy nothing.
+fn join(prefix: &[u8]) -> Result<Option<ClientHello>, NotTls> {
+    let Some(length) = complete_length(prefix)? else { return Ok(None) };
+    let mut message = Vec::with_capacity(length.saturating_add(MAX_RECORD_BYTES));
+    let mut records = Records { rest: prefix };
+    while message.len() < length {
         match records.next()? {
-            Read::More => return Ok(None),
-            Read::Fragment(fragment) => message.extend_from_slice(fragment),
-        }
-        if let Some(body) = whole_message(&message)? {
-            return parse_hello(body).map(Some);
-        }
-        if message.len() > MAX_CLIENT_HELLO_BYTES {
-            return Err(NotTls);
+            Some(fragment) => message.extend_from_slice(fragment),
+            None => return Ok(None),
         }
     }
+    parse_message(&message, length).map(Some)
+}
+
+/// Length of the message if its last byte has arrived.
+fn complete_length(prefix: &[u8]) -> Result<Option<usize>, NotTls> {
+    let mut records = Records { rest: prefix };
+    let mut beginning = [0; HEADER_BYTES];
+    let mut arrived: usize = 0;
+    while let Some(fragment) = records.next()? {
+        beginning.iter_mut().skip(arrived).zip(fragment).for_each(|(to, from)| *to = *from);
+        arrived = arrived.saturating_add(fragment.len());
+        let known = beginning.get(..arrived).unwrap_or(&beginning);
+        if let Some(length) = message_bytes(known)?.filter(|length| *length <= arrived) {
+            return Ok(Some(length));
+        }
+    }
+    Ok(None)
+}
+
+fn parse_message(message: &[u8], length: usize) -> Result<ClientHello, NotTls> {
+    parse_hello(message.get(HEADER_BYTES..length).ok_or(NotTls)?)
 }
 
 fn parse_hello(body: &[u8]) -> Result<ClientHello, NotTls> {

@@ -63,13 +63,10 @@ fn openssl(role: &str, files: &Files, more: &[&str]) -> Option<Running> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn();
-    match child {
-        Ok(child) => Some(Running(child)),
-        Err(_) => {
-            std::io::stderr().write_all(b"skipped: openssl is not installed\n").unwrap();
-            None
-        }
+    if child.is_err() {
+        std::io::stderr().write_all(b"skipped: openssl is not installed\n").unwrap();
     }
+    child.ok().map(Running)
 }
 
 fn runtime() -> tokio::runtime::Runtime {

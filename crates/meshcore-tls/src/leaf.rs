@@ -1,7 +1,7 @@
 //! The strict reading of a workload certificate: one SPIFFE identity or a refusal.
 //!
 //! Source: SPIFFE X509-SVID sections 2 (one URI SAN), 4.1 (leaves are not CAs), 4.3 (key usage);
-//! RFC 5280 section 4.2.1.6 (names are IA5String).
+//! RFC 5280 section 4.2.1.6 (names are `IA5String`).
 
 use meshcore_model::Identity;
 use rustls_pki_types::UnixTime;

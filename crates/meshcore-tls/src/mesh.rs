@@ -56,11 +56,12 @@ struct Clients {
     configs: HashMap<(Expected, Vec<Vec<u8>>), Arc<ClientConfig>>,
 }
 
-/// The verified-looking identity of a connection's peer, or `None` if it has no certificate, the
-/// certificate is no mesh identity, or it has expired since the handshake.
+/// The identity of a connection's peer, as the handshake verified it; `None` if the peer has no
+/// certificate, the certificate is no mesh identity, or it has expired since.
 ///
-/// Reads what the handshake verified. Where a session may have been resumed, prefer
-/// [`MeshTls::client_of`] and [`MeshTls::server_of`], which verify again (a cached SHA-256).
+/// Only for connections made with a configuration of [`MeshTls`]. After a handshake that may
+/// have resumed a session, prefer [`MeshTls::client_of`] and [`MeshTls::server_of`], which
+/// verify again (one SHA-256 when the chain is known).
 pub fn peer_identity(connection: &CommonState) -> Option<Identity> {
     let leaf = Leaf::read(connection.peer_certificates()?.first()?).ok()?;
     leaf.valid_at(UnixTime::now()).ok()?;

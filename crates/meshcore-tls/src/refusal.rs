@@ -70,10 +70,8 @@ pub enum Refusal {
 impl Refusal {
     /// The refusal behind a failed handshake, if it failed for that.
     pub fn behind(error: &rustls::Error) -> Option<Self> {
-        match error {
-            rustls::Error::InvalidCertificate(reason) => Some(Self::from_certificate_error(reason)),
-            _ => None,
-        }
+        let rustls::Error::InvalidCertificate(reason) = error else { return None };
+        Some(Self::from_certificate_error(reason))
     }
 
     /// The refusal behind a failed handshake as tokio-rustls reports it.
@@ -102,6 +100,7 @@ impl Refusal {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum, all else is text")]
     pub(crate) fn from_webpki(error: webpki::Error, purpose: &'static str) -> Self {
         match error {
             webpki::Error::CaUsedAsEndEntity => Self::IsAuthority,
@@ -120,6 +119,7 @@ impl Refusal {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum, all else is text")]
     fn from_certificate_error(error: &CertificateError) -> Self {
         match error {
             CertificateError::Other(OtherError(inner)) => match inner.downcast_ref::<Self>() {
@@ -154,7 +154,18 @@ impl From<Refusal> for rustls::Error {
                 CertificateError::NotValidYetContext { time: now, not_before: at(not_before) }
             }
             Refusal::UnknownIssuer => CertificateError::UnknownIssuer,
-            other => CertificateError::Other(OtherError(Arc::new(other))),
+            other @ (Refusal::Malformed(_)
+            | Refusal::ChainTooLong(_)
+            | Refusal::NoIdentity
+            | Refusal::ManyIdentities(_)
+            | Refusal::ForbiddenName(_)
+            | Refusal::NotSpiffe(_)
+            | Refusal::UnknownTrustDomain(_)
+            | Refusal::IsAuthority
+            | Refusal::WrongPurpose(_)
+            | Refusal::Unexpected { .. }
+            | Refusal::NoCertificate
+            | Refusal::Chain(_)) => CertificateError::Other(OtherError(Arc::new(other))),
         })
     }
 }

@@ -9,7 +9,7 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use crate::ca::Authority;
 use crate::{Materials, TrustBundle};
 
-pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const DAY: Duration = Duration::from_hours(24);
 
 pub(crate) fn identity(service_account: &str) -> Identity {
     Identity::new("td", "ns", service_account).unwrap()
@@ -74,8 +74,7 @@ pub(crate) fn base64_lines(bytes: &[u8]) -> String {
         let mut word = [0; 4];
         word[1..=group.len()].copy_from_slice(group);
         let word = u32::from_be_bytes(word);
-        for position in 0..4 {
-            let shift = 18 - 6 * position;
+        for (position, shift) in [18, 12, 6, 0].into_iter().enumerate() {
             let digit = ALPHABET[(word >> shift) as usize & 63] as char;
             text.push(if position <= group.len() { digit } else { '=' });
         }

@@ -94,7 +94,7 @@ mod tests {
     use crate::ca::Authority;
     use crate::testing;
 
-    const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+    const WEEK: Duration = Duration::from_hours(7 * 24);
 
     fn tickets(shared: &Arc<Shared>) -> Tickets {
         Tickets::new(Arc::clone(shared), shared.current().trust_epoch).unwrap()
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn no_ticket_outlives_our_certificate() {
         let authority = Authority::create("td", WEEK).unwrap();
-        let brief = testing::materials_for(&authority, "a", Duration::from_secs(60));
+        let brief = testing::materials_for(&authority, "a", Duration::from_mins(1));
         let shared = Arc::new(Shared::new(brief));
         assert!((50..=60).contains(&tickets(&shared).lifetime()));
     }

@@ -1,5 +1,5 @@
 //! Chains that were verified lately. A hit costs one SHA-256 instead of parsing and two or more
-//! signature checks; the handshake's own signature (CertificateVerify) is never cached.
+//! signature checks; the handshake's own signature (`CertificateVerify`) is never cached.
 
 use std::collections::HashMap;
 use std::mem;

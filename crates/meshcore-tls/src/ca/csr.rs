@@ -64,7 +64,10 @@ pub(super) fn proven_key(csr_pem: &str) -> Result<SubjectPublicKeyInfo, CaError>
         PublicKey::EC(_) => return Err(CaError::WeakKey("curve is not P-256 or P-384")),
         PublicKey::RSA(rsa) if rsa.key_size() >= MIN_RSA_BITS => {}
         PublicKey::RSA(_) => return Err(CaError::WeakKey("RSA under 2048 bits")),
-        _ => return Err(CaError::WeakKey("neither EC nor RSA")),
+        PublicKey::DSA(_)
+        | PublicKey::GostR3410(_)
+        | PublicKey::GostR3410_2012(_)
+        | PublicKey::Unknown(_) => return Err(CaError::WeakKey("neither EC nor RSA")),
     }
     request.verify_signature().map_err(|_| CaError::UnprovenKey)?;
     SubjectPublicKeyInfo::from_der(public_key.raw)

@@ -86,7 +86,7 @@ fn life_is_capped_and_begins_two_minutes_ago() {
         assert!((115..=121).contains(&(now - issued.not_before)), "{}", issued.not_before);
         assert_eq!(read(&issued).1.not_after, issued.not_after);
     }
-    let brief = Authority::create("td", Duration::from_secs(600)).unwrap();
+    let brief = Authority::create("td", Duration::from_mins(10)).unwrap();
     let issued = brief.issue(&identity("web"), DAY).unwrap();
     assert_eq!(issued.not_after, brief.not_after(), "never past the authority");
     let nothing = brief.issue(&identity("web"), Duration::ZERO).unwrap_err();
@@ -95,7 +95,7 @@ fn life_is_capped_and_begins_two_minutes_ago() {
 
 #[test]
 fn an_authority_past_its_end_does_not_sign() {
-    let authority = Authority::create("td", Duration::from_secs(1)).unwrap();
+    let authority = Authority::create("td", Duration::from_secs(2)).unwrap();
     while UnixTime::now().as_secs() < authority.not_after() {
         std::thread::park_timeout(Duration::from_millis(50));
     }

@@ -70,7 +70,7 @@ fn server_name(name: &[u8]) -> Vec<u8> {
     extension(0, &vector(&[&[0][..], &vector(name)].concat()))
 }
 
-fn offers<'a>(hello: &'a ClientHello) -> Vec<&'a [u8]> {
+fn offers(hello: &ClientHello) -> Vec<&[u8]> {
     hello.alpn().collect()
 }
 
@@ -145,17 +145,30 @@ fn a_hello_over_several_full_records_is_read() {
 
 #[test]
 fn more_than_64_kib_is_never_asked_for() {
-    let announced = [&[1, 0x01, 0x00, 0x01][..], &[0; 100]].concat();
-    assert_eq!(client_hello(&record(&announced)), Err(NotTls));
-    let largest = [&[1, 0x01, 0x00, 0x00][..], &[0; 100]].concat();
+    let announced = [&[1, 0x01, 0x00, 0x00][..], &[0; 100]].concat();
+    assert_eq!(client_hello(&record(&announced)), Err(NotTls), "64 KiB and a header");
+    let largest = [&[1, 0x00, 0xff, 0xfc][..], &[0; 100]].concat();
     assert_eq!(client_hello(&record(&largest)), Ok(None));
     let mut grown = record(&largest);
     while client_hello(&grown) == Ok(None) {
+        assert!(grown.len() < MAX_CLIENT_HELLO_BYTES);
         grown.extend(record(&[0; 16_000]));
-        assert!(grown.len() < MAX_CLIENT_HELLO_BYTES + 20_000);
     }
     let drip = [record(&largest), record(b"x").repeat(MAX_CLIENT_HELLO_BYTES)].concat();
     assert_eq!(client_hello(&drip), Err(NotTls));
+    assert_eq!(client_hello(&drip[..MAX_CLIENT_HELLO_BYTES]), Err(NotTls));
+    assert_eq!(client_hello(&drip[..MAX_CLIENT_HELLO_BYTES - 1]), Ok(None));
+}
+
+#[test]
+fn what_follows_the_hello_is_not_looked_at() {
+    let bytes = hello(HOST, alpn::OUTBOUND_TCP, true, false);
+    let whole = client_hello(&bytes);
+    for records in [bytes.clone(), split(&bytes, 300)] {
+        for more in [&b"\x14\x03\x03\0\x01\x01"[..], b"\x17\x03\x03\x01\0early data", b"GET"] {
+            assert_eq!(client_hello(&[&records, more].concat()), whole, "{more:?}");
+        }
+    }
 }
 
 #[test]
@@ -224,10 +237,10 @@ proptest! {
 
     #[test]
     fn a_garbled_hello_never_panics_nor_waits_without_end(
-        at in 0_usize..300, to in any::<u8>(), cut in 0_usize..2000,
+        at in any::<proptest::sample::Index>(), to in any::<u8>(), cut in 0_usize..2000,
     ) {
         let mut bytes = hello(HOST, alpn::OUTBOUND_TCP, false, true);
-        let at = at % bytes.len();
+        let at = at.index(bytes.len());
         bytes[at] = to;
         if let Ok(Some(read)) = client_hello(&bytes) {
             prop_assert!(read.alpn().count() < 200);

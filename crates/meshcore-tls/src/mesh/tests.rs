@@ -212,7 +212,7 @@ fn no_session_survives_a_change_of_trust() {
 fn a_resumed_peer_past_its_certificate_is_refused() {
     let authority = Authority::create("td", DAY).unwrap();
     let server = mesh(&authority, "server");
-    let brief = materials_for(&authority, "client", std::time::Duration::from_secs(2));
+    let brief = materials_for(&authority, "client", std::time::Duration::from_secs(4));
     let client = MeshTls::new(brief, MeshTlsOptions::default());
     let pair = greet(&client, &server).unwrap();
     let not_after = client.materials().not_after();

@@ -9,7 +9,7 @@ use crate::testing::base64_lines;
 
 pub(super) type Issuing = CertifiedIssuer<'static, KeyPair>;
 
-/// URI, in the tagging of GeneralName. Source: RFC 5280 section 4.2.1.6.
+/// URI, in the tagging of `GeneralName`. Source: RFC 5280 section 4.2.1.6.
 pub(super) const URI: u8 = 0x86;
 pub(super) const DNS: u8 = 0x82;
 pub(super) const EMAIL: u8 = 0x81;
@@ -159,7 +159,6 @@ pub(super) fn der(tag: u8, content: &[u8]) -> Vec<u8> {
 /// The certificate with one bit of its signature turned.
 pub(super) fn damaged(certificate: &Certificate) -> CertificateDer<'static> {
     let mut bytes = certificate.der().to_vec();
-    let last = bytes.len() - 1;
-    bytes[last] ^= 1;
+    *bytes.last_mut().unwrap() ^= 1;
     bytes.into()
 }
