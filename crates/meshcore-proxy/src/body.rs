@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::RecvStream;
-use meshcore_http::h1::{BodyDecoder, Decoded};
+use meshcore_http::h1::{BodyDecoder, Decoded, Limits};
+use meshcore_http::h2 as h2_heads;
 use meshcore_http::{Fields, Rejected};
 
 use crate::buffer::Buffer;
@@ -248,7 +249,7 @@ impl H2Body {
                 None => {
                     if let Some(map) = std::task::ready!(self.stream.poll_trailers(cx))? {
                         let mut fields = Fields::new();
-                        meshcore_http::h2::trailers_from_h2(&map, &mut fields)?;
+                        h2_heads::trailers_from_h2(&map, &mut fields, &Limits::default())?;
                         self.trailers = Some(fields);
                     }
                     self.ended = true;

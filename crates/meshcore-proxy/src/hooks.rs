@@ -1,6 +1,7 @@
 //! Python hooks as the pipeline calls them. What Python is stays behind [`HookHost`].
 
 mod cache;
+mod call;
 mod view;
 
 use std::fmt;
@@ -105,6 +106,8 @@ impl Edits {
 pub struct Denial {
     /// HTTP status for the client.
     pub status: u16,
+    /// gRPC status for a gRPC client; `None` follows from `status`.
+    pub grpc_status: Option<u8>,
     /// Why, for the log and the client.
     pub reason: Arc<str>,
     /// Short code of the policy, for the log and the client.

@@ -71,7 +71,7 @@ impl Reply<'_> {
                 Ok(())
             }
             Self::H1(_) => Ok(()),
-            Self::H2(reply) => match meshcore_http::h2::response_to_h2(head) {
+            Self::H2(reply) => match meshcore_http::h2::response_to_h2(head, BodyKind::None) {
                 Ok(response) => Ok(reply.respond.send_informational(response)?),
                 Err(_not_for_h2) => Ok(()),
             },
@@ -129,8 +129,7 @@ impl H1Reply<'_> {
 impl H2Reply {
     fn start(&mut self, head: &ResponseHead, body: BodyKind) -> Result<Sink<'_>, SinkError> {
         self.is_started = true;
-        let response = meshcore_http::h2::response_to_h2(head)
-            .map_err(|error| SinkError::Trailers(format!("{error:?}")))?;
+        let response = meshcore_http::h2::response_to_h2(head, body)?;
         let ended = matches!(body, BodyKind::None | BodyKind::Length(0));
         let stream = self.respond.send_response(response, ended)?;
         Ok(Sink::H2(H2Sink::new(stream, ended)))

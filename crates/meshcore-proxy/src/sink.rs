@@ -5,8 +5,9 @@ use std::io;
 
 use bytes::Bytes;
 use h2::SendStream;
-use meshcore_http::Fields;
+
 use meshcore_http::h1::{BodyKind, write_chunk_head, write_last_chunk};
+use meshcore_http::{Fields, Rejected};
 
 use crate::body::{Body, BodyError, Front};
 use crate::stream::Conn;
@@ -43,8 +44,16 @@ pub(crate) enum SinkError {
     Io(#[from] io::Error),
     #[error("stream ended: {0}")]
     Stream(#[from] h2::Error),
-    #[error("trailers cannot be sent: {0}")]
-    Trailers(String),
+    #[error("message cannot be sent: {}", .0.reason())]
+    Message(Rejected),
+    #[error("message has a field that cannot be sent")]
+    Unsayable,
+}
+
+impl From<Rejected> for SinkError {
+    fn from(rejected: Rejected) -> Self {
+        Self::Message(rejected)
+    }
 }
 
 /// Which side ended a transfer before it was whole.
@@ -96,11 +105,19 @@ impl Sink<'_> {
         }
     }
 
-    /// Takes these bytes, which are not the last.
-    pub(crate) async fn send_bytes(&mut self, piece: Bytes) -> Result<(), SinkError> {
+    /// Takes these bytes; more may follow.
+    pub(crate) async fn send_bytes(&mut self, piece: &[u8]) -> Result<(), SinkError> {
         match self {
-            Self::H1(sink) => sink.send(&piece).await,
-            Self::H2(sink) => sink.send(piece, false).await,
+            Self::H1(sink) => sink.send(piece).await,
+            Self::H2(sink) => sink.send(Bytes::copy_from_slice(piece), false).await,
+        }
+    }
+
+    /// Takes these bytes, the last of the body.
+    pub(crate) async fn send_last(&mut self, piece: &[u8]) -> Result<(), SinkError> {
+        match self {
+            Self::H1(sink) => sink.send(piece).await,
+            Self::H2(sink) => sink.send(Bytes::copy_from_slice(piece), true).await,
         }
     }
 
@@ -190,8 +207,7 @@ impl H2Sink {
         match trailers {
             None => Ok(self.stream.send_data(Bytes::new(), true)?),
             Some(fields) => {
-                let map = meshcore_http::h2::trailers_to_h2(fields)
-                    .map_err(|error| SinkError::Trailers(format!("{error:?}")))?;
+                let map = meshcore_http::h2::trailers_to_h2(fields)?;
                 Ok(self.stream.send_trailers(map)?)
             }
         }

@@ -1,0 +1,122 @@
+//! Answers that are made here: refusals, redirects, fixed responses.
+
+use meshcore_http::h1::BodyKind;
+use meshcore_http::{Method, ResponseHead};
+use meshcore_model::Kind;
+
+use crate::exchange::Exchange;
+use crate::record::Record;
+use crate::recycle::Recycled;
+use crate::sink::SinkError;
+
+/// An answer to one request.
+#[derive(Debug, Default)]
+pub(crate) struct Answer<'a> {
+    pub(crate) status: u16,
+    pub(crate) fields: &'a [(&'a [u8], &'a [u8])],
+    pub(crate) body: &'a [u8],
+}
+
+/// Tells the client that its request failed, in its own protocol, unless it was told something
+/// else already: then it learns that the answer is not whole.
+pub(crate) async fn refuse(exchange: &mut Exchange<'_>, kind: Kind, record: &mut Record) {
+    if exchange.reply.is_started() {
+        exchange.reply.abort();
+        return;
+    }
+    let answer = Answer { status: kind.status(), fields: &[], body: kind.message().as_bytes() };
+    let grpc_status = kind.grpc_status();
+    let told = respond(exchange, &answer, Some(grpc_status), record).await;
+    if told.is_err() {
+        exchange.reply.close();
+    }
+}
+
+/// Sends an answer. A gRPC client gets `grpc_status` in place of status and body.
+///
+/// # Errors
+///
+/// [`SinkError`] when the client is gone.
+pub(crate) async fn respond(
+    exchange: &mut Exchange<'_>,
+    answer: &Answer<'_>,
+    grpc_status: Option<u8>,
+    record: &mut Record,
+) -> Result<(), SinkError> {
+    let mut head = Recycled::<ResponseHead>::take();
+    if !exchange.body.is_over() {
+        exchange.reply.close();
+    }
+    match grpc_status.filter(|_| exchange.is_grpc()) {
+        Some(status) => {
+            write_grpc(&mut head, status, answer)?;
+            record.answered(200, Some(status));
+            exchange.reply.start(&head, BodyKind::Length(0))?.finish(None).await
+        }
+        None => {
+            write_plain(&mut head, answer)?;
+            record.answered(answer.status, None);
+            let is_head = exchange.head.method() == Method::Head;
+            let body = if is_head { &[] } else { answer.body };
+            if is_head {
+                let length = answer.body.len().to_string();
+                set(&mut head, b"content-length", length.as_bytes())?;
+                return exchange.reply.start(&head, BodyKind::None)?.finish(None).await;
+            }
+            record.response_bytes = body.len() as u64;
+            let mut sink = exchange.reply.start(&head, BodyKind::Length(body.len() as u64))?;
+            if !body.is_empty() {
+                sink.send_last(body).await?;
+            }
+            sink.finish(None).await
+        }
+    }
+}
+
+fn write_plain(head: &mut ResponseHead, answer: &Answer<'_>) -> Result<(), SinkError> {
+    head.set_status(answer.status)?;
+    for (name, value) in answer.fields {
+        set(head, name, value)?;
+    }
+    let has_type = answer.fields.iter().any(|(name, _)| *name == b"content-type");
+    if !answer.body.is_empty() && !has_type {
+        set(head, b"content-type", b"text/plain; charset=utf-8")?;
+    }
+    Ok(())
+}
+
+/// A `Trailers-Only` answer. Source: the gRPC protocol over HTTP/2, `Responses`.
+fn write_grpc(head: &mut ResponseHead, status: u8, answer: &Answer<'_>) -> Result<(), SinkError> {
+    head.set_status(200)?;
+    set(head, b"content-type", b"application/grpc")?;
+    let mut digits = itoa::Buffer::new();
+    set(head, b"grpc-status", digits.format(status).as_bytes())?;
+    set(head, b"grpc-message", &percent_encode(answer.body))
+}
+
+fn set(head: &mut ResponseHead, name: &[u8], value: &[u8]) -> Result<(), SinkError> {
+    head.fields.set(name, value).map_err(|_invalid| SinkError::Unsayable)
+}
+
+/// Source: the gRPC protocol over HTTP/2, `Status-Message`.
+fn percent_encode(message: &[u8]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(message.len());
+    for byte in message {
+        match byte {
+            b' '..=b'$' | b'&'..=b'~' => encoded.push(*byte),
+            _ => encoded.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_messages_are_percent_encoded() {
+        assert_eq!(percent_encode(b"no route: 100%"), b"no route: 100%25");
+        assert_eq!(percent_encode("é\n".as_bytes()), b"%C3%A9%0A");
+    }
+}

@@ -1,0 +1,180 @@
+//! HTTP/2 connections to upstreams.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason, SendStream};
+use meshcore_http::RequestHead;
+use meshcore_http::h1::BodyKind;
+use meshcore_http::h2::{DeferredIo, drive_client, request_to_h2};
+use meshcore_model::{Failure, Kind};
+
+use crate::pool::Slot;
+use crate::stream::Stream;
+
+/// Windows of a connection to the next sidecar or an application. Source: the values with which
+/// a stream fills a link of 10 Gbit/s and 0.2 ms, and a connection four such streams.
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Largest header list taken from an upstream, in bytes as RFC 9113 section 6.5.2 counts them.
+pub(crate) const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
+
+/// An HTTP/2 connection to an upstream, shared by many requests of one worker.
+#[derive(Debug)]
+pub(crate) struct H2Connection {
+    send: SendRequest<Bytes>,
+    active: Rc<Cell<u32>>,
+    is_closed: Rc<Cell<bool>>,
+    requests: Cell<u32>,
+    idle_since_s: Cell<u64>,
+    max_idle_s: u64,
+    max_streams: u32,
+    max_requests: u32,
+    pub(crate) opened_s: u64,
+    pub(crate) local: Option<SocketAddr>,
+    /// Counts it against the limit of its cluster while it exists.
+    _slot: Option<Slot>,
+}
+
+/// What bounds the use of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct H2Limits {
+    pub(crate) max_streams: u32,
+    pub(crate) max_requests: u32,
+    pub(crate) max_idle_s: u64,
+}
+
+/// A request on a connection; it counts as active while this exists.
+#[derive(Debug)]
+pub(crate) struct H2Exchange {
+    pub(crate) response: ResponseFuture,
+    pub(crate) send: SendStream<Bytes>,
+    active: Active,
+}
+
+#[derive(Debug)]
+pub(crate) struct Active {
+    connection: Rc<H2Connection>,
+    now_s: u64,
+}
+
+impl H2Connection {
+    /// Begins HTTP/2 on `stream` and drives it on the current worker.
+    ///
+    /// # Errors
+    ///
+    /// `UpstreamProtocol` when the peer does not speak HTTP/2.
+    pub(crate) async fn begin(
+        stream: Stream,
+        limits: H2Limits,
+        now_s: u64,
+        slot: Option<Slot>,
+    ) -> Result<Rc<Self>, Failure> {
+        let local = stream.local_addr();
+        let (io, drain) = DeferredIo::new(stream);
+        let handshake = h2::client::Builder::new()
+            .initial_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_header_list_size(MAX_HEADER_LIST_BYTES)
+            .enable_push(false)
+            .handshake::<_, Bytes>(io)
+            .await;
+        let (send, connection) =
+            handshake.map_err(|error| Failure::because(Kind::UpstreamProtocol, error))?;
+        let is_closed = Rc::new(Cell::new(false));
+        let closed = Rc::clone(&is_closed);
+        tokio::task::spawn_local(async move {
+            // The requests on it hear of its end by themselves.
+            let _ended = drive_client(connection, drain).await;
+            closed.set(true);
+        });
+        Ok(Rc::new(Self {
+            send,
+            active: Rc::new(Cell::new(0)),
+            is_closed,
+            requests: Cell::new(0),
+            idle_since_s: Cell::new(now_s),
+            max_idle_s: limits.max_idle_s,
+            max_streams: limits.max_streams,
+            max_requests: limits.max_requests,
+            opened_s: now_s,
+            local,
+            _slot: slot,
+        }))
+    }
+
+    /// Whether another request fits on it.
+    pub(crate) fn has_room(&self) -> bool {
+        let streams = usize::try_from(self.max_streams).unwrap_or(usize::MAX);
+        let most = self.send.current_max_send_streams().min(streams);
+        let active = usize::try_from(self.active.get()).unwrap_or(usize::MAX);
+        !self.is_closed.get() && active < most && self.requests.get() < self.max_requests
+    }
+
+    /// Whether it lives, and is used or was not long ago.
+    pub(crate) fn is_worth_keeping(&self, now_s: u64) -> bool {
+        let idle_s = now_s.saturating_sub(self.idle_since_s.get());
+        let is_idle_too_long = self.max_idle_s > 0 && idle_s >= self.max_idle_s;
+        let is_used = self.active.get() > 0;
+        let is_spent = self.requests.get() >= self.max_requests;
+        !self.is_closed.get() && (is_used || !(is_idle_too_long || is_spent))
+    }
+
+    /// Sends the head of a request; `BodyKind::None` ends the stream with it.
+    ///
+    /// # Errors
+    ///
+    /// `UpstreamClosed` when the connection has ended, `UpstreamRefusedStream` when the peer is
+    /// going away, `BadRequest` when the head cannot be said in HTTP/2.
+    pub(crate) async fn request(
+        self: &Rc<Self>,
+        head: &RequestHead,
+        body: BodyKind,
+        now_s: u64,
+    ) -> Result<H2Exchange, Failure> {
+        let request = request_to_h2(head, body)
+            .map_err(|rejected| Failure::because(Kind::BadRequest, rejected.reason()))?;
+        self.active.set(self.active.get().saturating_add(1));
+        self.requests.set(self.requests.get().saturating_add(1));
+        let active = Active { connection: Rc::clone(self), now_s };
+        let mut send = self.send.clone();
+        poll_fn(|cx| send.poll_ready(cx)).await.map_err(|error| failure(&error))?;
+        let ended = matches!(body, BodyKind::None);
+        let (response, send) =
+            send.send_request(request, ended).map_err(|error| failure(&error))?;
+        Ok(H2Exchange { response, send, active })
+    }
+}
+
+impl H2Exchange {
+    pub(crate) fn into_parts(self) -> (ResponseFuture, SendStream<Bytes>, Active) {
+        (self.response, self.send, self.active)
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        let count = &self.connection.active;
+        count.set(count.get().saturating_sub(1));
+        self.connection.idle_since_s.set(self.now_s);
+    }
+}
+
+/// What an error of the `h2` crate means for a request to an upstream.
+pub(crate) fn failure(error: &h2::Error) -> Failure {
+    let kind = match error.reason() {
+        Some(Reason::REFUSED_STREAM) => Kind::UpstreamRefusedStream,
+        Some(Reason::NO_ERROR) if error.is_go_away() && error.is_remote() => {
+            Kind::UpstreamRefusedStream
+        }
+        Some(Reason::PROTOCOL_ERROR) if error.is_library() => Kind::UpstreamProtocol,
+        Some(_) => Kind::UpstreamReset,
+        None => Kind::UpstreamClosed,
+    };
+    Failure::because(kind, error.to_string())
+}

@@ -1,0 +1,79 @@
+//! Calling a hook: remembered, at once, or by the policy thread; with its limit and its declared
+//! answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use meshcore_model::{Failure, Hook, HookAnswer, HookMode, Kind};
+use meshcore_telemetry::Labelled;
+
+use super::{Decision, Edits, HookError, View};
+use crate::worker::Worker;
+
+impl Worker {
+    /// What the hook decides for this request, or what it declares for the case that it gives
+    /// no decision.
+    ///
+    /// # Errors
+    ///
+    /// `Undecided` when it gave no decision and declares to deny then.
+    pub(crate) async fn decide(
+        &self,
+        hook: &Arc<Hook>,
+        view: &View<'_>,
+    ) -> Result<Decision, Failure> {
+        let now = Instant::now();
+        let mut key = None;
+        if hook.cache_ms > 0 {
+            let epoch = self.shared.hooks.cache_epoch();
+            if let Some(known) = self.decisions.recall(hook, view, (now, epoch)) {
+                self.recorder.count_by(Labelled::HookCacheHits, &hook.name, 1);
+                return Ok(known);
+            }
+            key = Some(self.decisions.key_of(hook, view));
+        }
+        self.recorder.count_by(Labelled::HookCalls, &hook.name, 1);
+        match self.ask(hook, view).await {
+            Ok(decision) => {
+                if let Some(key) = key {
+                    self.decisions.remember(hook, key, &decision, now);
+                }
+                Ok(decision)
+            }
+            Err(error) => self.declared(hook, &error),
+        }
+    }
+
+    async fn ask(&self, hook: &Arc<Hook>, view: &View<'_>) -> Result<Decision, HookError> {
+        if hook.mode == HookMode::Inline
+            && let Some(decided) = self.shared.hooks.call_now(hook, view)
+        {
+            return decided;
+        }
+        let pending = self.shared.hooks.call_later(hook, view.facts(hook));
+        let pending = pending.ok_or(HookError::Overloaded)?;
+        match tokio::time::timeout(Duration::from_millis(hook.timeout_ms), pending).await {
+            Ok(Ok(decided)) => decided,
+            Ok(Err(_dropped)) => Err(HookError::Broken),
+            Err(_elapsed) => Err(HookError::TimedOut(hook.timeout_ms)),
+        }
+    }
+
+    fn declared(&self, hook: &Hook, error: &HookError) -> Result<Decision, Failure> {
+        let family = match error {
+            HookError::TimedOut(_) => Labelled::HookTimeouts,
+            HookError::Raised(_)
+            | HookError::Nonsense(_)
+            | HookError::Overloaded
+            | HookError::Broken => Labelled::HookErrors,
+        };
+        self.recorder.count_by(family, &hook.name, 1);
+        match hook.on_error {
+            HookAnswer::Allow => Ok(Decision::Allow(Edits::default())),
+            HookAnswer::Skip => Ok(Decision::Abstain),
+            HookAnswer::Deny => {
+                Err(Failure::because(Kind::Undecided, format!("{}: {error}", hook.name)))
+            }
+        }
+    }
+}

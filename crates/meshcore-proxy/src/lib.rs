@@ -1,0 +1,39 @@
+//! The data plane: workers, the pipeline of a request, pools, drain and hooks.
+//!
+//! Start reading at [`pipeline`], the way of one request.
+#![forbid(unsafe_code)]
+
+mod accept;
+mod access;
+mod answer;
+mod authorize;
+mod body;
+mod buffer;
+mod client;
+mod control;
+mod converse;
+mod dial;
+mod exchange;
+mod forward;
+mod h2_client;
+pub mod hooks;
+mod opaque;
+mod pipeline;
+mod pool;
+mod proxy;
+mod record;
+mod recycle;
+mod replay;
+mod reply;
+mod route;
+mod serve_h1;
+mod serve_h2;
+mod shape;
+mod shared;
+mod sink;
+mod stream;
+mod tunnel;
+mod waits;
+mod worker;
+
+pub use proxy::{ApplyError, Options, Proxy, StartError};

@@ -1,0 +1,64 @@
+//! The way of one request, in the order in which it happens. Start reading here.
+//!
+//! Each stage takes what the one before it made, so that none can be left out:
+//! `Exchange -> Routed -> Authorized -> Shaped`; only the last can be forwarded. What comes
+//! before a request (accept, identify, detect) is in [`crate::accept`]; inbound and outbound are
+//! the same line, with different ends.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use meshcore_model::Failure;
+use meshcore_snapshot::Snapshot;
+
+use crate::answer::refuse;
+use crate::authorize::authorize;
+use crate::client::Client;
+use crate::exchange::{After, Exchange};
+use crate::forward::forward;
+use crate::record::Record;
+use crate::route::route;
+use crate::shape::shape;
+use crate::worker::Worker;
+
+/// Carries one request to its end and records how it ended, whichever stage ended it.
+pub(crate) async fn carry(
+    worker: &Rc<Worker>,
+    client: &Client,
+    exchange: &mut Exchange<'_>,
+) -> After {
+    let snapshot = worker.snapshot(); // pinned: a change never splits a request
+    let mut record = Record::open(exchange.head);
+    let mut walk = Walk { worker, client, snapshot: &snapshot, record: &mut record };
+    let ended = walk.all_stages(exchange).await;
+    let after = match ended {
+        Ok(after) => after,
+        Err(failure) => {
+            record.failed(&failure);
+            refuse(exchange, failure.kind(), &mut record).await;
+            After::Next
+        }
+    };
+    record.request_bytes = exchange.body.total();
+    record.close(worker, &snapshot, client, exchange.head);
+    after
+}
+
+/// What every stage can look at.
+#[derive(Debug)]
+pub(crate) struct Walk<'w> {
+    pub(crate) worker: &'w Rc<Worker>,
+    pub(crate) client: &'w Client,
+    pub(crate) snapshot: &'w Arc<Snapshot>,
+    pub(crate) record: &'w mut Record,
+}
+
+impl Walk<'_> {
+    async fn all_stages(&mut self, exchange: &mut Exchange<'_>) -> Result<After, Failure> {
+        let snapshot = Arc::clone(self.snapshot);
+        let routed = route(self, &snapshot, exchange).await?;
+        let authorized = authorize(self, routed, exchange).await?;
+        let shaped = shape(self, authorized, exchange).await?;
+        forward(self, shaped, exchange).await
+    }
+}
