@@ -70,8 +70,23 @@ fn refused(text: &[u8]) -> Rejected {
 
 #[inline]
 fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+    HOST.get(usize::from(byte)).copied().unwrap_or(false)
 }
+
+/// Bytes of a host name: unreserved ones. Source: RFC 3986 §2.3.
+static HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
+        {
+            table[byte as usize] =
+                byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        }
+        byte = byte.wrapping_add(1);
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

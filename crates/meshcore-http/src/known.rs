@@ -1,5 +1,7 @@
 //! Field names that something in the mesh asks for, found once when a head is parsed.
 
+use crate::scan;
+
 /// Slots of the name table; a power of two, well above twice the number of names.
 const SLOTS: usize = 256;
 
@@ -255,11 +257,22 @@ const fn fold(byte: u8) -> usize {
     (byte | 0x20) as usize
 }
 
-/// Whether `name` is `lower` in any case.
+/// Whether `name` is `lower` in any case; compares words, the last one overlapping.
 #[inline]
 fn spells(name: &[u8], lower: &[u8]) -> bool {
-    name.len() == lower.len()
-        && name.iter().zip(lower).all(|(byte, wanted)| byte.to_ascii_lowercase() == *wanted)
+    if name.len() != lower.len() {
+        return false;
+    }
+    let (Some(last), Some(wanted)) = (name.last_chunk::<8>(), lower.last_chunk::<8>()) else {
+        return name.iter().zip(lower).all(|(byte, wanted)| byte.to_ascii_lowercase() == *wanted);
+    };
+    let (words, _) = name.as_chunks::<8>();
+    let (wanted_words, _) = lower.as_chunks::<8>();
+    scan::lower_case(*last) == u64::from_le_bytes(*wanted)
+        && words
+            .iter()
+            .zip(wanted_words)
+            .all(|(word, wanted)| scan::lower_case(*word) == u64::from_le_bytes(*wanted))
 }
 
 #[cfg(test)]

@@ -85,6 +85,23 @@ pub(crate) fn target_len(bytes: &[u8]) -> usize {
     )
 }
 
+/// Where the first colon is.
+#[inline]
+pub(crate) fn colon(bytes: &[u8]) -> Option<usize> {
+    let len = run(bytes, |word| equal(word, b':'), |byte| byte != b':');
+    (len < bytes.len()).then_some(len)
+}
+
+/// The word with its ASCII letters in lower case.
+#[inline]
+pub(crate) const fn lower_case(word: [u8; 8]) -> u64 {
+    let word = u64::from_le_bytes(word);
+    let low = word & !HIGHS;
+    let from_a = low.wrapping_add(ONES.wrapping_mul(0x80 - b'A' as u64));
+    let after_z = low.wrapping_add(ONES.wrapping_mul(0x7f - b'Z' as u64));
+    word | ((from_a ^ after_z) & !word & HIGHS) >> 2
+}
+
 /// `bytes` without the optional whitespace at both ends. Source: RFC 9110 §5.6.3.
 #[inline]
 pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
@@ -160,6 +177,26 @@ mod tests {
                 let token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
                 assert_eq!(token_len(&text), if token { 24 } else { place }, "{byte:#x} {place}");
             }
+        }
+    }
+
+    #[test]
+    fn words_lose_the_case_of_letters_only() {
+        for byte in 0..=255_u8 {
+            let word = [b'Q', byte, b'z', byte, b'[', b'@', byte, b'A'];
+            let lower = word.map(|byte| byte.to_ascii_lowercase());
+            assert_eq!(lower_case(word), u64::from_le_bytes(lower), "{byte:#x}");
+        }
+    }
+
+    #[test]
+    fn the_first_colon_is_found() {
+        for place in 0..20 {
+            let mut text = vec![b';'; 20];
+            assert_eq!(colon(&text), None);
+            text[place] = b':';
+            text[19] = b':';
+            assert_eq!(colon(&text), Some(place));
         }
     }
 

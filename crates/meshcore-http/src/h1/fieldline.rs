@@ -41,12 +41,20 @@ pub(crate) const END_LEN: usize = 2;
 /// A [`Rejected`] about names, values, folds or line ends.
 #[inline]
 pub(crate) fn lex(rest: &[u8]) -> Result<Lexed<'_>, Rejected> {
-    let name_len = scan::token_len(rest);
-    let Some((name, [b':', after @ ..])) = rest.split_at_checked(name_len) else {
-        return not_a_field(rest, name_len);
+    if let [b'\r', b'\n', ..] = rest {
+        return Ok(Lexed::End);
+    }
+    let colon = scan::colon(rest).unwrap_or(rest.len());
+    let Some((name, [_, after @ ..])) = rest.split_at_checked(colon) else {
+        return not_a_field(rest);
     };
-    if name.is_empty() {
-        return Err(Rejected::BadFieldName);
+    let known = Known::find(name);
+    if known == Known::Other {
+        // A known name is a token; the others have to show it.
+        if !scan::is_token(name) {
+            return not_a_field(rest);
+        }
+        refuse_alias(name)?;
     }
     let (blank, text) = split_blank(after);
     let Some((raw, end)) = text.split_at_checked(scan::value_len(text)) else {
@@ -55,10 +63,6 @@ pub(crate) fn lex(rest: &[u8]) -> Result<Lexed<'_>, Rejected> {
     match end {
         [b'\r', b'\n', ..] => {}
         other => return line_end(other).map(|()| Lexed::Partial),
-    }
-    let known = Known::find(name);
-    if known == Known::Other {
-        refuse_alias(name)?;
     }
     let value = scan::trim_end(raw);
     let canonical = blank == b" " && value.len() == raw.len();
@@ -126,9 +130,9 @@ fn split_blank(after: &[u8]) -> (&[u8], &[u8]) {
 
 /// What it is if not a field line: the end, a part, or a reason to refuse.
 #[cold]
-fn not_a_field(rest: &[u8], name_len: usize) -> Result<Lexed<'_>, Rejected> {
+fn not_a_field(rest: &[u8]) -> Result<Lexed<'_>, Rejected> {
+    let name_len = scan::token_len(rest);
     match (name_len, rest.get(name_len..).unwrap_or_default()) {
-        (0, [b'\r', b'\n', ..]) => Ok(Lexed::End),
         (_, []) | (0, [b'\r']) => Ok(Lexed::Partial),
         (0, [b'\r', ..]) => Err(Rejected::BareCr),
         (0, [b'\n', ..]) => Err(Rejected::BareLf),
