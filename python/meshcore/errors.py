@@ -1,18 +1,18 @@
 """Every exception of meshcore, and the diagnostics they carry.
 
-    MeshcoreError
-    ├── ConfigError            documents are wrong; carries diagnostics with positions
-    │   └── UnreadableSource   a file or directory cannot be read as configuration
-    ├── InvalidUnit            a quantity without a unit, or with one that is not known
-    ├── SnapshotRejected       the data plane refused resources; what was in force stays
-    ├── StaleRevision          something newer is in force already
-    ├── NativeError            the data plane failed, or was asked for what it cannot do
-    │   └── StartFailed        the data plane does not start; nothing listens
-    ├── CertificateError       a certificate, key, request or trust bundle cannot be used
-    ├── PluginError            a plugin is wrong
-    │   └── PluginRejected     a plugin file cannot be loaded; the generation before stays
-    ├── UndeclaredAttribute    a hook reads what it did not declare
-    └── RequestGone            a hook's request was used after the hook had returned
+MeshcoreError
+├── ConfigError            documents are wrong; carries diagnostics with positions
+│   └── UnreadableSource   a file or directory cannot be read as configuration
+├── InvalidUnit            a quantity without a unit, or with one that is not known
+├── SnapshotRejected       the data plane refused resources; what was in force stays
+├── StaleRevision          something newer is in force already
+├── NativeError            the data plane failed, or was asked for what it cannot do
+│   └── StartFailed        the data plane does not start; nothing listens
+├── CertificateError       a certificate, key, request or trust bundle cannot be used
+├── PluginError            a plugin is wrong
+│   └── PluginRejected     a plugin file cannot be loaded; the generation before stays
+├── UndeclaredAttribute    a hook reads what it did not declare
+└── RequestGone            a hook's request was used after the hook had returned
 """
 
 from collections.abc import Sequence

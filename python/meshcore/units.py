@@ -10,15 +10,15 @@ _NANOSECONDS = {
     "ns": 1,
     "us": 1_000,
     "µs": 1_000,  # U+00B5
-    "μs": 1_000,  # noqa: RUF001 - U+03BC, which Go takes as well
+    "μs": 1_000,
     "ms": 1_000_000,
     "s": 1_000_000_000,
     "m": 60_000_000_000,
     "h": 3_600_000_000_000,
 }
-_PART = r"(?:\d{1,19}(?:\.\d{0,19})?|\.\d{1,19})(?:ns|us|µs|μs|ms|s|m|h)"  # noqa: RUF001
+_PART = r"(?:\d{1,19}(?:\.\d{0,19})?|\.\d{1,19})(?:ns|us|µs|μs|ms|s|m|h)"
 _DURATION = re.compile(rf"(?:{_PART}){{1,16}}", re.ASCII)
-_PARTS = re.compile(r"([\d.]+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)  # noqa: RUF001
+_PARTS = re.compile(r"([\d.]+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 
 # Longest duration. Source: protobuf's Duration, 10,000 years.
 _MAX_MILLISECONDS = 315_576_000_000_000

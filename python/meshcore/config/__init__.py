@@ -1,8 +1,8 @@
 """Documents to resources: parse, expand, check, compile. Does no I/O.
 
-    result = compile_mesh([Source("mesh.yaml", text)], revision=1)
-    result.mesh          # what the data plane takes, or None when something is refused
-    result.diagnostics   # everything that was found, with positions
+result = compile_mesh([Source("mesh.yaml", text)], revision=1)
+result.mesh          # what the data plane takes, or None when something is refused
+result.diagnostics   # everything that was found, with positions
 """
 
 from typing import TYPE_CHECKING, Any

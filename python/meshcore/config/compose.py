@@ -39,7 +39,7 @@ class Budget:
     nodes: int = MAX_NODES
 
 
-class _Stopped(Exception):  # noqa: N818 - never leaves this module
+class _Stopped(Exception):
     """Nothing more can be read of this source."""
 
     def __init__(self, message: str, event: Event, hint: str = "") -> None:
@@ -72,7 +72,7 @@ def compose(source: Source, budget: Budget, problems: list[Diagnostic]) -> list[
         loader = yaml.CSafeLoader(source.text)
         try:
             while loader.check_event():
-                composer.take(loader.get_event())
+                composer.take(loader.get_event())  # type: ignore[arg-type]  # there is one
         finally:
             loader.dispose()
     except UnicodeDecodeError as error:
@@ -145,7 +145,7 @@ class _Composer:
         if event.implicit[1]:
             return str(event.value)
         try:
-            return scalars.tagged(event.tag, event.value)
+            return scalars.tagged(event.tag or "!", event.value)
         except ValueError as error:
             raise _Stopped(str(error), event) from error
 
@@ -155,7 +155,11 @@ class _Composer:
         kind = "map" if isinstance(event, MappingStartEvent) else "seq"
         if event.tag not in {None, "!", f"tag:yaml.org,2002:{kind}"}:
             raise _Stopped(f"the tag {event.tag!r} is not allowed here", event)
-        if self._stack and isinstance(self._stack[-1].node, Mapping) and self._stack[-1].key is None:
+        if (
+            self._stack
+            and isinstance(self._stack[-1].node, Mapping)
+            and self._stack[-1].key is None
+        ):
             raise _Stopped("a key must be text", event, "put a text before the colon")
         line, column = _place(event)
         node = Mapping(line=line, column=column) if kind == "map" else Items([], line, column)
@@ -254,7 +258,8 @@ def _grow(parent: Items | Mapping, child: Node) -> None:
 
 
 def _place(event: Event) -> tuple[int, int]:
-    return event.start_mark.line + 1, event.start_mark.column + 1
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
 
 
 def _syntax_error(source: Source, error: yaml.YAMLError) -> Diagnostic:

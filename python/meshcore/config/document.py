@@ -9,18 +9,18 @@ from meshcore.config.resources import Origin
 from meshcore.config.source import Source
 from meshcore.errors import Diagnostic, Severity
 
-SpecT = TypeVar("SpecT", bound=Model)
+SpecT_co = TypeVar("SpecT_co", bound=Model, covariant=True)
 """What the `spec` of a kind is read into."""
 
 
 @dataclass(frozen=True, slots=True)
-class Document(Generic[SpecT]):
+class Document(Generic[SpecT_co]):
     """One document of a kind that meshcore knows."""
 
     kind: str
     api_version: str
     metadata: Metadata
-    spec: SpecT
+    spec: SpecT_co
     node: Mapping
     source: Source
     from_short_form: bool = False

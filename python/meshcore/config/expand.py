@@ -87,7 +87,11 @@ def expand(documents: Iterable[Document[Model]]) -> str:
     """Returns `documents` as YAML that is read back to the same documents."""
     dumped = (
         yaml.dump(
-            document.node.plain(), Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=100
+            document.node.plain(),
+            Dumper=_Dumper,
+            sort_keys=False,
+            default_flow_style=False,
+            width=100,
         )
         for document in documents
     )
@@ -130,7 +134,9 @@ def _service(
     name, place, node = given
     if not isinstance(node, Mapping):
         node = Mapping(line=place[0], column=place[1])
-    spec, found = validate(node, ShortService, form.source, f"service {name[:80]}", ("services", name))
+    spec, found = validate(
+        node, ShortService, form.source, f"service {name[:80]}", ("services", name)
+    )
     problems += found
     if not is_dns_label(name):
         message = f"{name[:60]!r} is not a service name, use lower-case letters, digits and '-'"

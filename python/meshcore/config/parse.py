@@ -12,7 +12,7 @@ from meshcore.config.models.mesh_config import MeshConfig
 from meshcore.config.nodes import Items, Mapping, Node, Scalar, entry, find, text
 from meshcore.config.source import Source
 from meshcore.config.suggest import did_you_mean
-from meshcore.config.validate import nulls, validate
+from meshcore.config.validate import ModelT, nulls, validate
 from meshcore.errors import Diagnostic, Severity
 
 # API groups whose documents a user of Istio expects to have an effect.
@@ -62,6 +62,8 @@ class _Written:
 
     @property
     def title(self) -> str:
+        if "kind" not in self.node.entries:
+            return ""
         metadata = entry(self.node, "metadata")
         namespace = text(entry(metadata, "namespace")) or "default"
         return f"{text(entry(self.node, 'kind'))} {namespace}/{text(entry(metadata, 'name'))}"[:300]
@@ -131,7 +133,9 @@ def _listed(item: _Written, parsed: Parsed) -> Iterator[_Written]:
 def _neither(item: _Written) -> Diagnostic:
     keys = list(item.node.entries)
     hint = did_you_mean(keys[0], ["services", "mesh", "kind"], show_allowed=False) if keys else ""
-    message = "neither kind (an Istio or Kubernetes document) nor services (the short form) is given"
+    message = (
+        "neither kind (an Istio or Kubernetes document) nor services (the short form) is given"
+    )
     return item.problem(message, code="MC0002", hint=hint)
 
 
@@ -173,7 +177,7 @@ def _spec(item: _Written, kind: Kind[Model]) -> tuple[Model | None, list[Diagnos
     return spec, problems
 
 
-def _part(item: _Written, name: str, model: type[Model]) -> tuple[Model | None, list[Diagnostic]]:
+def _part(item: _Written, name: str, model: type[ModelT]) -> tuple[ModelT | None, list[Diagnostic]]:
     node = entry(item.node, name)
     if node is None or (isinstance(node, Scalar) and node.value is None):
         node = Mapping(line=item.node.line, column=item.node.column)

@@ -18,7 +18,7 @@ _TOKEN = re.compile(
     (?P<reference>\\[1-9]|\(\?P=|\\k[<{]) | (?P<look>\(\?<?[=!]) | (?P<atomic>\(\?>)
     | (?P<conditional>\(\?\() | (?P<comment>\(\?\#) | (?P<possessive>[*+?}]\+)
     | (?P<posix>\[:\^?[a-z]+:\]) | (?P<property>\\[pP](?:\{\^?[\w=:]+\}|[A-Za-z])) | (?P<end>\\z)
-    | (?P<wide>\\[xuU]\{[0-9a-fA-F]+\}) | (?P<flags>\(\?[imsUuxR]*(?:-[imsUuxR]+)?\)) 
+    | (?P<wide>\\[xuU]\{[0-9a-fA-F]+\}) | (?P<flags>\(\?[imsUuxR]*(?:-[imsUuxR]+)?\))
     | (?P<scoped>\(\?[imsUuxR]*(?:-[imsUuxR]+)?:) | (?P<named>\(\?<(?![=!])) | (?P<escape>\\.)
     | (?P<other>.)
     """,

@@ -7,9 +7,9 @@ a variant with a value is an object with the name as its only key.
 from typing import Literal, TypeAlias, TypedDict
 
 Labels: TypeAlias = dict[str, str]
-StringMatch: TypeAlias = Literal['present'] | dict[str, str]
+StringMatch: TypeAlias = Literal["present"] | dict[str, str]
 PathMatch: TypeAlias = dict[str, str]
-ExportTo: TypeAlias = Literal['all', 'own', 'nobody'] | dict[str, str]
+ExportTo: TypeAlias = Literal["all", "own", "nobody"] | dict[str, str]
 Protocol: TypeAlias = Literal["http", "http2", "grpc", "tls", "tcp", "detect"]
 MtlsMode: TypeAlias = Literal["disable", "permissive", "strict"]
 
@@ -297,7 +297,7 @@ class Policy(TypedDict):
     load_balancer: Literal["least_request", "round_robin", "random", "passthrough"] | None
     connection_pool: ConnectionPool | None
     outlier_detection: OutlierDetection | None
-    tls: Literal['disable'] | IstioMutualTls | OriginateTls | None
+    tls: Literal["disable"] | IstioMutualTls | OriginateTls | None
     ports: "list[tuple[int, Policy]]"
 
 
@@ -413,7 +413,7 @@ class AccessLog(TypedDict):
     """Where the access log goes."""
 
     path: str
-    format: Literal['json'] | dict[str, str | None]
+    format: Literal["json"] | dict[str, str | None]
 
 
 class Settings(TypedDict):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meshcore.config.check import check
+from meshcore.config.check import check, replaced
 from meshcore.config.compile import compile_documents
 from meshcore.config.document import Document
 from meshcore.config.models.base import Model
@@ -43,7 +43,11 @@ def compile_mesh(sources: Sequence[Source], revision: int) -> Result:
     parsed = parse(sources)
     documents = _last_of_each(parsed.documents)
     mesh = compile_documents(documents, revision)
-    found = [*parsed.diagnostics, *check(parsed.documents, mesh, is_whole=parsed.is_whole)]
+    found = [
+        *parsed.diagnostics,
+        *replaced(parsed.documents),
+        *check(documents, mesh, is_whole=parsed.is_whole),
+    ]
     order = {source.name: index for index, source in enumerate(sources)}
     found.sort(key=lambda item: (order.get(item.file, -1), item.line, item.column))
     is_refused = any(item.is_refusal for item in found)

@@ -9,7 +9,8 @@ import re
 _BOOLEANS = {
     spelling: value
     for word, value in (
-        ("true", True), ("yes", True), ("on", True), ("false", False), ("no", False), ("off", False),
+        ("true", True), ("yes", True), ("on", True),
+        ("false", False), ("no", False), ("off", False),
     )
     for spelling in (word, word.capitalize(), word.upper())
 }  # fmt: skip

@@ -36,7 +36,9 @@ class Source:
             return ""
         return self._lines[number - 1].rstrip("\r")
 
-    def diagnostic(self, message: str, line: int = 0, column: int = 0, hint: str = "") -> Diagnostic:
+    def diagnostic(
+        self, message: str, line: int = 0, column: int = 0, hint: str = ""
+    ) -> Diagnostic:
         """Returns an error that says the text itself is wrong."""
         return Diagnostic(
             severity=Severity.ERROR,

@@ -24,6 +24,8 @@ def did_you_mean(name: str, candidates: Iterable[str], *, show_allowed: bool = T
     near = nearest(name, names)
     hint = f'did you mean "{near}"?' if near else ""
     if show_allowed and names:
-        shown = ", ".join(sorted(names)[:_MOST_SHOWN]) + (", ..." if len(names) > _MOST_SHOWN else "")
+        shown = ", ".join(sorted(names)[:_MOST_SHOWN]) + (
+            ", ..." if len(names) > _MOST_SHOWN else ""
+        )
         hint = f"{hint} allowed: {shown}".strip()
     return hint

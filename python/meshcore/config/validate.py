@@ -20,6 +20,7 @@ Path = tuple[str | int, ...]
 MAX_MISTAKES = 50
 
 _WANTED = {
+    "missing": "Required value: the field must be given",
     "string_type": 'text is needed, put it in quotes: "{input}"',
     "int_type": "a whole number is needed, not {kind}",
     "float_type": "a number is needed, not {kind}",
@@ -100,25 +101,23 @@ def _diagnostic(
 
 def _words(details: ErrorDetails, path: Path, model: type[Model]) -> tuple[str, str]:
     """Returns the message for a mistake, and its hint."""
-    kind, context = details["type"], details.get("ctx", {})
+    kind, context, given = details["type"], details.get("ctx", {}), details["input"]
     if kind == "extra_forbidden":
-        allowed = _fields_of(model, path[:-1])
-        return "unknown field", did_you_mean(str(path[-1]), allowed)
-    if kind == "missing":
-        return "Required value: the field must be given", ""
+        return "unknown field", did_you_mean(str(path[-1]), _fields_of(model, path[:-1]))
     if kind == "literal_error":
-        given = _brief(details["input"])
         allowed = [part.strip(" '") for part in context["expected"].replace(" or ", ",").split(",")]
-        return f'Unsupported value: "{given}"', did_you_mean(given, allowed)
+        return f'Unsupported value: "{_brief(given)}"', did_you_mean(_brief(given), allowed)
     if kind == "refused":
         return str(context["message"]), str(context.get("hint", ""))
-    template = _WANTED.get(kind)
-    if template is None:
-        return details["msg"][:1].lower() + details["msg"][1:], ""
-    words = {"input": _brief(details["input"]), "kind": _kind_of(details["input"]), **context}
-    if kind == "string_type" and isinstance(details["input"], (list, dict)):
-        return f"text is needed, not {words['kind']}", ""
-    return template.format_map(words), ""
+    return _plain_words(kind, context, given) or details["msg"][:1].lower() + details["msg"][1:], ""
+
+
+def _plain_words(kind: str, context: dict[str, Any], given: object) -> str:
+    """Returns the message for a mistake that pydantic found, or nothing when there is none."""
+    if kind == "string_type" and isinstance(given, (list, dict)):
+        return f"text is needed, not {_kind_of(given)}"
+    words = {**context, "input": _brief(given), "kind": _kind_of(given)}
+    return _WANTED.get(kind, "").format_map(words)
 
 
 def _in_document(loc: Path, node: Node) -> Path:
@@ -154,9 +153,7 @@ def _fields_of(model: type[Model], path: Path) -> list[str]:
     for part in path:
         at = _step(at, part)
     models = [m for m in _unwrapped(at) if isinstance(m, type) and issubclass(m, Model)]
-    return [
-        field.alias or name for found in models for name, field in found.model_fields.items()
-    ]
+    return [field.alias or name for found in models for name, field in found.model_fields.items()]
 
 
 def _step(annotation: Any, part: str | int) -> Any:  # noqa: ANN401 - annotations are of any type
@@ -190,13 +187,18 @@ def _shown(path: Path) -> str:
 
 
 def _brief(value: object) -> str:
-    text = {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    text = (
+        {True: "true", False: "false"}.get(value, str(value))
+        if isinstance(value, bool)
+        else str(value)
+    )
     return text if len(text) <= 60 else text[:60] + "..."  # noqa: PLR2004 - enough to know it
 
 
 def _kind_of(value: object) -> str:
     names: dict[type, str] = {
-        dict: "a mapping", list: "a list", str: "text", bool: "true or false", type(None): "nothing",
+        dict: "a mapping", list: "a list", str: "text", bool: "true or false",
+        type(None): "nothing",
     }  # fmt: skip
     kind = names.get(type(value), "a number")
     return f"{kind} ({_brief(value)})" if isinstance(value, (str, int, float)) else kind

@@ -98,7 +98,7 @@ def _data(path: Path, left_bytes: int, problems: list[Diagnostic]) -> bytes | No
     """Returns what is in a file, or `None` when it is too large, which is known before reading."""
     # Not blocking: a named pipe without a writer would be waited for without end.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         limit = min(MAX_SOURCE_BYTES, left_bytes)
         if not stat.S_ISREG(found.st_mode):

@@ -20,11 +20,10 @@ def check(
     """Yields what is to say about `documents`, which `mesh` was compiled from.
 
     Args:
-        documents: What was read.
+        documents: What was read, each name once.
         mesh: What became of it.
         is_whole: Nothing was refused before, so that what is missing is truly missing.
     """
-    yield from _duplicates(documents)
     world = World(documents, mesh, is_whole=is_whole)
     for document in documents:
         checker = _checker_of(document.kind)
@@ -32,18 +31,17 @@ def check(
             yield from checker(document, world)
 
 
-def _duplicates(documents: Sequence[Document[Model]]) -> Iterator[Diagnostic]:
-    seen: dict[tuple[str, str, str], Document[Model]] = {}
+def replaced(documents: Sequence[Document[Model]]) -> Iterator[Diagnostic]:
+    """Yields a warning for each document that a later one of the same name replaces."""
+    last = {(d.kind, d.namespace, d.name): d for d in documents}
     for document in documents:
-        key = (document.kind, document.namespace, document.name)
-        first = seen.get(key)
-        seen[key] = document
-        if first is not None:
+        other = last[document.kind, document.namespace, document.name]
+        if other is not document:
             yield document.report(
                 Severity.WARNING,
                 "MC0102",
-                f"{document.title} is given twice; this one counts",
-                hint=f"the other is at {first.source.name}:{first.node.line}",
+                f"{document.title} is given again, and this one does not count",
+                hint=f"the one that counts is at {other.source.name}:{other.node.line}",
             )
 
 
@@ -52,7 +50,5 @@ def _checker_of(kind: str) -> Checker | None:
     module = module_of(kind)
     if module not in names_in(__name__):
         return None
-    checker: Checker | None = getattr(
-        import_module(f"{__name__}.{module}"), "check_document", None
-    )
+    checker: Checker | None = getattr(import_module(f"{__name__}.{module}"), "check_document", None)
     return checker

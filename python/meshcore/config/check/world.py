@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from meshcore.config.document import Document
 from meshcore.config.models.base import Model
-from meshcore.config.resources import Labels, Mesh, Service, TrafficPolicy, Workload
+from meshcore.config.resources import Labels, Mesh, Route, Service, TrafficPolicy, Workload
 
 
 @dataclass(slots=True)
@@ -21,8 +21,12 @@ class World:
     """By host, wildcards included."""
     policies: dict[str, list[TrafficPolicy]] = field(init=False)
     """By host, wildcards included."""
-    workloads: dict[str, list[Workload]] = field(init=False)
-    """By namespace."""
+    routes: dict[str, list[Route]] = field(init=False)
+    """Those for sidecars, by host."""
+    route_of: dict[tuple[str, str], Route] = field(init=False)
+    """By namespace and name of the VirtualService."""
+    workloads: dict[tuple[str, str, str], list[Workload]] = field(init=False)
+    """By namespace, label and its value; the namespace is empty for all of them."""
 
     def __post_init__(self) -> None:
         self.services = defaultdict(list)
@@ -31,9 +35,19 @@ class World:
         self.policies = defaultdict(list)
         for policy in self.mesh["traffic_policies"]:
             self.policies[policy["host"]].append(policy)
+        self.routes = defaultdict(list)
+        for route in self.mesh["routes"]:
+            for host in route["hosts"] if "mesh" in route["gateways"] else []:
+                self.routes[host].append(route)
+        self.route_of = {
+            (route["origin"]["namespace"], route["origin"]["name"]): route
+            for route in self.mesh["routes"]
+        }
         self.workloads = defaultdict(list)
         for workload in self.mesh["workloads"]:
-            self.workloads[workload["namespace"]].append(workload)
+            for key, value in workload["labels"].items():
+                self.workloads[workload["namespace"], key, value].append(workload)
+                self.workloads["", key, value].append(workload)
 
     def services_of(self, host: str) -> list[Service]:
         """Returns the services that answer to `host`, by name or by the nearest wildcard."""
@@ -46,15 +60,13 @@ class World:
             found += self.policies.get(name, [])
         return found
 
-    def is_selected(self, selector: Labels, namespace: str) -> bool:
-        """Whether any workload has the labels; in all namespaces for the root's."""
-        is_root = namespace == self.mesh["settings"]["root_namespace"]
-        places = list(self.workloads) if is_root else [namespace]
-        return any(
-            selector.items() <= workload["labels"].items()
-            for place in places
-            for workload in self.workloads.get(place, [])
-        )
+    def selected(self, selector: Labels, namespace: str) -> list[Workload]:
+        """Returns the workloads with all the labels; of all namespaces for the root's."""
+        if namespace == self.mesh["settings"]["root_namespace"]:
+            namespace = ""
+        candidates = [self.workloads.get((namespace, *item), []) for item in selector.items()]
+        fewest = min(candidates, key=len, default=[])
+        return [w for w in fewest if selector.items() <= w["labels"].items()]
 
 
 def nearest_host(known: Mapping[str, list[Service]], host: str) -> list[Service]:

@@ -39,9 +39,7 @@ def texts(some: Sequence[str] | None, none: Sequence[str] | None) -> TextMatcher
 
 def paths(written: Sequence[str] | None) -> list[StringMatch]:
     """Returns matches on paths, of which some may be templates."""
-    return [
-        {"template": path} if is_template(path) else text_match(path) for path in written or []
-    ]
+    return [{"template": path} if is_template(path) else text_match(path) for path in written or []]
 
 
 def condition(written: Condition, namespace: str) -> Resource:
@@ -73,9 +71,7 @@ def _key(key: str) -> str | dict[str, str] | dict[str, list[str]]:
     return PLAIN_KEYS[key]
 
 
-def _trust_domain_condition(
-    some: Sequence[str] | None, none: Sequence[str] | None
-) -> Resource:
+def _trust_domain_condition(some: Sequence[str] | None, none: Sequence[str] | None) -> Resource:
     return {
         "key": "source_principal",
         "values": {

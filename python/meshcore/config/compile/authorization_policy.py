@@ -106,5 +106,3 @@ def _accounts(written: Sequence[str] | None, namespace: str) -> list[resources.S
 
 def _blocks(some: Sequence[str] | None, none: Sequence[str] | None) -> resources.BlockMatchers:
     return {"any": list(some or []), "none": list(none or [])}
-
-

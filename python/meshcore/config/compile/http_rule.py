@@ -38,9 +38,7 @@ class Naming:
         return full_name(host, self.namespace, self.domain)
 
 
-def http_rule(
-    written: HttpRoute, naming: Naming, default: resources.Retries
-) -> resources.HttpRule:
+def http_rule(written: HttpRoute, naming: Naming, default: resources.Retries) -> resources.HttpRule:
     """Returns the rule, without its line and its matches."""
     headers = written.headers or Headers()
     return {

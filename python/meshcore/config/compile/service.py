@@ -1,5 +1,7 @@
 """Kubernetes' Service to a service."""
 
+from typing import Literal
+
 from meshcore.config.compile.protocol import selected
 from meshcore.config.compile.workload_entry import bare_workload
 from meshcore.config.document import Document
@@ -23,7 +25,7 @@ def compile_document(document: Document[Service], mesh: Mesh) -> None:
         "ports": [port for item in spec.ports if (port := _port(item)) is not None],
         "addresses": _addresses(spec),
         "location": "external" if is_external else "internal",
-        "resolution": "dns" if is_external else ("static" if spec.selector else _unselected(spec)),
+        "resolution": _resolution(spec),
         "export_to": [],
         "subject_alt_names": [],
         "selector": dict(spec.selector) if spec.selector and not is_external else None,
@@ -54,5 +56,7 @@ def _addresses(spec: Service) -> list[str]:
     return list(dict.fromkeys(ip for ip in given if ip not in _HEADLESS))
 
 
-def _unselected(spec: Service) -> str:
-    return "none" if spec.cluster_ip == "None" else "static"
+def _resolution(spec: Service) -> Literal["none", "static", "dns"]:
+    if spec.type == "ExternalName":
+        return "dns"
+    return "none" if spec.cluster_ip == "None" and not spec.selector else "static"

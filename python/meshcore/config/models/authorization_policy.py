@@ -1,10 +1,9 @@
 """Istio's AuthorizationPolicy: who may call whom."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.alias_generators import to_camel
-from typing_extensions import Self
 
 from meshcore.config.models import Kind
 from meshcore.config.models.authorization_values import (
@@ -21,7 +20,8 @@ Text: TypeAlias = Annotated[str, Field(min_length=1)]
 Texts: TypeAlias = Annotated[list[Text], Field(min_length=1)] | None
 Blocks: TypeAlias = Annotated[list[Block], Field(min_length=1)] | None
 Accounts: TypeAlias = (
-    Annotated[list[Annotated[str, AfterValidator(read_service_account)]], Field(min_length=1)] | None
+    Annotated[list[Annotated[str, AfterValidator(read_service_account)]], Field(min_length=1)]
+    | None
 )
 Ports: TypeAlias = (
     Annotated[list[Annotated[str, AfterValidator(read_port)]], Field(min_length=1)] | None
@@ -52,7 +52,9 @@ class Source(Model):
     @model_validator(mode="after")
     def _asks_something(self) -> Self:
         if not self.model_fields_set:
-            raise refusal("an empty source would be anyone", hint="name somebody, or leave from out")
+            raise refusal(
+                "an empty source would be anyone", hint="name somebody, or leave from out"
+            )
         accounts = self.service_accounts or self.not_service_accounts
         others = (self.principals, self.not_principals, self.namespaces, self.not_namespaces)
         if accounts and any(others):

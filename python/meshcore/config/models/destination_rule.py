@@ -1,9 +1,8 @@
 """Istio's DestinationRule: how clients talk to a host."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
-from typing_extensions import Self
 
 from meshcore.config.addresses import is_dns_label
 from meshcore.config.models import Kind
@@ -24,7 +23,9 @@ from meshcore.config.models.base import (
 
 def _read_subset_name(value: str) -> str:
     if not is_dns_label(value):
-        raise refusal(f"{value[:60]!r} is not a subset name, use lower-case letters, digits and '-'")
+        raise refusal(
+            f"{value[:60]!r} is not a subset name, use lower-case letters, digits and '-'"
+        )
     return value
 
 
@@ -128,7 +129,9 @@ class LoadBalancer(Model):
     """How an endpoint is chosen."""
 
     simple: (
-        Literal["UNSPECIFIED", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST", "LEAST_CONN"]
+        Literal[
+            "UNSPECIFIED", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST", "LEAST_CONN"
+        ]
         | None
     ) = None
     consistent_hash: ConsistentHash | None = None
@@ -307,7 +310,9 @@ class DestinationRule(Model):
         names: set[str] = set()
         for index, subset in enumerate(self.subsets):
             if subset.name in names:
-                raise refusal(f"Duplicate value: the subset {subset.name!r}", "subsets", index, "name")
+                raise refusal(
+                    f"Duplicate value: the subset {subset.name!r}", "subsets", index, "name"
+                )
             names.add(subset.name)
         return self
 

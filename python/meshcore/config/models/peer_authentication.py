@@ -1,9 +1,8 @@
 """Istio's PeerAuthentication: whether workloads take plain text."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import model_validator
-from typing_extensions import Self
 
 from meshcore.config.models import Kind
 from meshcore.config.models.base import LabelSelector, Model, refusal

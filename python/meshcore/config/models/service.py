@@ -1,9 +1,8 @@
 """Kubernetes' Service."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
-from typing_extensions import Self
 
 from meshcore.config.models import Kind
 from meshcore.config.models.base import Ignored, Labels, Model, PortNumber, refusal
@@ -55,7 +54,9 @@ class Service(Model):
             if not port.name and len(self.ports) > 1:
                 raise refusal("a port of several needs a name", "ports", index)
             if port.name in names:
-                raise refusal(f"Duplicate value: the port name {port.name!r}", "ports", index, "name")
+                raise refusal(
+                    f"Duplicate value: the port name {port.name!r}", "ports", index, "name"
+                )
             names.add(port.name)
         return self
 

@@ -1,9 +1,8 @@
 """Istio's ServiceEntry: services that Kubernetes does not know."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
-from typing_extensions import Self
 
 from meshcore.config.addresses import is_host
 from meshcore.config.models import Kind
@@ -82,7 +81,9 @@ class ServiceEntry(Model):
         numbers: set[int] = set()
         for index, port in enumerate(self.ports):
             if port.name in names:
-                raise refusal(f"Duplicate value: the port name {port.name!r}", "ports", index, "name")
+                raise refusal(
+                    f"Duplicate value: the port name {port.name!r}", "ports", index, "name"
+                )
             if port.number in numbers:
                 raise refusal(f"Duplicate value: the port {port.number}", "ports", index, "number")
             names.add(port.name)

@@ -1,9 +1,8 @@
 """The short form: one service in a few lines, for which Istio needs five documents."""
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
-from typing_extensions import Self
 
 from meshcore.config.addresses import is_dns_label, is_host, is_ip
 from meshcore.config.models.base import DurationMs, Model, PortNumber, refusal

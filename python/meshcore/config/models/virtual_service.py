@@ -1,9 +1,8 @@
 """Istio's VirtualService: where requests and connections go."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
-from typing_extensions import Self
 
 from meshcore.config.models import Kind
 from meshcore.config.models.base import (
@@ -42,7 +41,12 @@ RETRY_ON = frozenset(
 )  # fmt: skip
 """Classes of failures that may be tried again. Source: Envoy's `x-envoy-retry-on`."""
 RETRY_ON_IGNORED = frozenset(
-    {"retriable-status-codes", "retriable-headers", "envoy-ratelimited", "http3-post-connect-failure"}
+    {
+        "retriable-status-codes",
+        "retriable-headers",
+        "envoy-ratelimited",
+        "http3-post-connect-failure",
+    }
 )
 """Classes that are known and ask for nothing here."""
 
@@ -313,7 +317,9 @@ class HttpRoute(Model):
 
     def _check_prefix(self) -> None:
         if not self.match or any(m.uri is None or m.uri.prefix is None for m in self.match):
-            raise refusal("prefixRewrite needs a uri.prefix in each match", "redirect", "prefixRewrite")
+            raise refusal(
+                "prefixRewrite needs a uri.prefix in each match", "redirect", "prefixRewrite"
+            )
 
 
 class L4Match(Model):
@@ -392,7 +398,9 @@ def check_weights(route: list[RouteDestination]) -> None:
 def _is_field_name(name: str) -> bool:
     """Whether `name` is a header field's, or a pseudo header's. Source: RFC 9110 section 5.6.2."""
     token = name.removeprefix(":")
-    return bool(token) and all(c.isascii() and (c.isalnum() or c in "!#$%&'*+-.^_`|~") for c in token)
+    return bool(token) and all(
+        c.isascii() and (c.isalnum() or c in "!#$%&'*+-.^_`|~") for c in token
+    )
 
 
 KIND = Kind(

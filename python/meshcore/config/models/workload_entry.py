@@ -1,9 +1,8 @@
 """Istio's WorkloadEntry: one instance that Kubernetes does not run."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
-from typing_extensions import Self
 
 from meshcore.config.addresses import is_dns_label, is_host, is_ip
 from meshcore.config.models import Kind

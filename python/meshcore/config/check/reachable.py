@@ -1,0 +1,67 @@
+"""Rules that can never match, because earlier ones take all of theirs."""
+
+import json
+from collections.abc import Iterator
+
+from meshcore.config.check.world import World
+from meshcore.config.document import Document
+from meshcore.config.models.virtual_service import VirtualService
+from meshcore.config.resources import HttpMatch, HttpRule, TcpRule
+from meshcore.errors import Diagnostic, Severity
+
+UNREACHABLE = "IST0130"
+INEFFECTIVE = "IST0131"
+
+
+def unreachable(document: Document[VirtualService], world: World) -> Iterator[Diagnostic]:
+    """Yields what says that a rule, or one of its matches, is never reached."""
+    route = world.route_of.get((document.namespace, document.name))
+    if route is not None and route["origin"] == document.origin():
+        yield from _rules(document, "http", route["http"])
+        yield from _rules(document, "tcp", route["tcp"])
+
+
+def _rules(
+    document: Document[VirtualService], field: str, rules: list[HttpRule] | list[TcpRule]
+) -> Iterator[Diagnostic]:
+    """Looks at the rules in their order. A rule is found by its line, since some are left out."""
+    lines = {
+        document.line(field, index): index
+        for index in range(len(getattr(document.spec, field)) - 1, -1, -1)
+    }
+    catch_all: int | None = None
+    seen: dict[str, int] = {}
+    for rule in rules:
+        index = lines.get(rule["line"], 0)
+        if catch_all is not None:
+            message = f"never reached: the rule {field}[{catch_all}] before it takes everything"
+            yield document.report(Severity.WARNING, UNREACHABLE, message, field, index)
+            continue
+        keys = [_key(match) for match in rule["matches"]]
+        if keys and all(key in seen for key in keys):
+            message = f"never reached: the rule {field}[{seen[keys[0]]}] has the same matches"
+            yield document.report(Severity.WARNING, UNREACHABLE, message, field, index)
+            continue
+        for number, key in enumerate(keys):
+            if key in seen or key in keys[:number]:
+                message = "never reached: an earlier match is the same"
+                path = (field, index, "match", number)
+                yield document.report(Severity.INFO, INEFFECTIVE, message, *path)
+        seen |= {key: index for key in keys if key not in seen}
+        if not keys or any(_takes_all(match) for match in rule["matches"]):
+            catch_all = index
+
+
+def _key(match: object) -> str:
+    """Returns what tells matches apart; a name does not."""
+    named = dict(match) if isinstance(match, dict) else {}
+    return json.dumps({k: v for k, v in named.items() if k != "name"}, sort_keys=True)
+
+
+def _takes_all(match: object) -> bool:
+    """Whether a match has no condition, or only the prefix with which every path begins."""
+    if not isinstance(match, dict):
+        return False
+    conditions = {k: v for k, v in match.items() if v and k not in {"name", "ignore_path_case"}}
+    path: HttpMatch | object = conditions.pop("path", None)
+    return not conditions and path in (None, {"prefix": "/"}, {"regex": ".*"})
