@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench head -- --count N` reads and writes N times without timing, for an
 //! instruction counter: divide the difference of two counts by the difference of their rounds.
+#![expect(clippy::expect_used, reason = "a bench that cannot run should say so")]
+
 use std::hint::black_box;
 
 use criterion::Criterion;

@@ -97,8 +97,8 @@ pub(crate) fn colon(bytes: &[u8]) -> Option<usize> {
 pub(crate) const fn lower_case(word: [u8; 8]) -> u64 {
     let word = u64::from_le_bytes(word);
     let low = word & !HIGHS;
-    let from_a = low.wrapping_add(ONES.wrapping_mul(0x80 - b'A' as u64));
-    let after_z = low.wrapping_add(ONES.wrapping_mul(0x7f - b'Z' as u64));
+    let from_a = low.wrapping_add(ONES.wrapping_mul(0x80_u64.wrapping_sub(b'A' as u64)));
+    let after_z = low.wrapping_add(ONES.wrapping_mul(0x7f_u64.wrapping_sub(b'Z' as u64)));
     word | ((from_a ^ after_z) & !word & HIGHS) >> 2
 }
 

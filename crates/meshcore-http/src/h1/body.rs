@@ -239,10 +239,11 @@ impl BodyDecoder {
         let mut rest = rest;
         loop {
             // A line that ends beyond the limit and one that does not end are the same.
-            let window = rest.get(..self.trailer_bytes_left.saturating_add(1)).unwrap_or(rest);
+            let reach = self.trailer_bytes_left.saturating_add(END_LEN);
+            let window = rest.get(..reach).unwrap_or(rest);
             let line = match lex(window)? {
                 Lexed::Field(line) if line.len <= self.trailer_bytes_left => line,
-                Lexed::Partial if window.len() <= self.trailer_bytes_left => {
+                Lexed::Partial if window.len() < reach => {
                     return Ok(Decoded::NeedMore { skip });
                 }
                 Lexed::End => {

@@ -15,10 +15,7 @@ fn request(bytes: &[u8]) -> (Result<Option<ParsedRequest>, Rejected>, RequestHea
     (parsed, head)
 }
 
-fn response(
-    bytes: &[u8],
-    to: Method,
-) -> (Result<Option<ParsedResponse>, Rejected>, ResponseHead) {
+fn response(bytes: &[u8], to: Method) -> (Result<Option<ParsedResponse>, Rejected>, ResponseHead) {
     let mut head = ResponseHead::new();
     let parsed = parse_response(bytes, &mut head, &Limits::default(), to);
     (parsed, head)

@@ -32,25 +32,50 @@ const HEADS: &[(&str, &[u8], &str, &str)] = &[
     ("URL in path", b"GET /http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", "/http://b/", "a"),
     ("absolute form", b"GET http://a/b HTTP/1.1\r\nHost: a\r\n\r\n", "/b", "a"),
     ("absolute form without path", b"GET http://a HTTP/1.1\r\nHost: a\r\n\r\n", "/", "a"),
-    ("absolute form with query only", b"GET http://a?b/c HTTP/1.1\r\nHost: a\r\n\r\n", "/?b/c", "a"),
+    (
+        "absolute form with query only",
+        b"GET http://a?b/c HTTP/1.1\r\nHost: a\r\n\r\n",
+        "/?b/c",
+        "a",
+    ),
     ("absolute form in capitals", b"GET HTTP://A/ HTTP/1.1\r\nHost: a\r\n\r\n", "/", "a"),
     ("absolute form, default port", b"GET http://a:80/ HTTP/1.1\r\nHost: a\r\n\r\n", "/", "a:80"),
-    ("absolute form, Host with default port", b"GET http://a/ HTTP/1.1\r\nHost: A:80\r\n\r\n", "/", "a"),
+    (
+        "absolute form, Host with default port",
+        b"GET http://a/ HTTP/1.1\r\nHost: A:80\r\n\r\n",
+        "/",
+        "a",
+    ),
     ("absolute form, https port", b"GET https://a/ HTTP/1.1\r\nHost: a:443\r\n\r\n", "/", "a"),
     ("absolute form on HTTP/1.0 without Host", b"GET http://a/ HTTP/1.0\r\n\r\n", "/", "a"),
     ("absolute form of OPTIONS", b"OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n", "*", "a"),
-    ("absolute form of OPTIONS with path", b"OPTIONS http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", "/", "a"),
+    (
+        "absolute form of OPTIONS with path",
+        b"OPTIONS http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        "/",
+        "a",
+    ),
     ("asterisk", b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "*", "a"),
     ("CONNECT", b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", "", "a:443"),
     ("CONNECT, Host without port", b"CONNECT a:443 HTTP/1.1\r\nHost: A\r\n\r\n", "", "a:443"),
     ("CONNECT to IPv6", b"CONNECT [::1]:80 HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", "", "[::1]:80"),
-    ("CONNECT with length 0", b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nContent-Length: 0\r\n\r\n", "", "a:1"),
+    (
+        "CONNECT with length 0",
+        b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nContent-Length: 0\r\n\r\n",
+        "",
+        "a:1",
+    ),
     ("HTTP/1.0 without Host", b"GET / HTTP/1.0\r\n\r\n", "/", ""),
     ("HTTP/1.0 with Host", b"GET / HTTP/1.0\r\nHost: a\r\n\r\n", "/", "a"),
     ("custom method", b"PURGE / HTTP/1.1\r\nHost: a\r\n\r\n", "/", "a"),
     ("lower-case method", b"get / HTTP/1.1\r\nHost: a\r\n\r\n", "/", "a"),
     ("method of marks", b"!#$%&'*+-.^_`|~ / HTTP/1.1\r\nHost: a\r\n\r\n", "/", "a"),
-    ("method of 32 letters", b"ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF / HTTP/1.1\r\nHost: a\r\n\r\n", "/", "a"),
+    (
+        "method of 32 letters",
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "/",
+        "a",
+    ),
     ("name of marks", b"GET / HTTP/1.1\r\nHost: a\r\n!#$%&'*+-.^`|~: b\r\n\r\n", "/", "a"),
     ("harmless underscore", b"GET / HTTP/1.1\r\nHost: a\r\nsession_id: b\r\n\r\n", "/", "a"),
     ("underscore at the end", b"GET / HTTP/1.1\r\nHost: a\r\nhost_: b\r\n\r\n", "/", "a"),
@@ -62,16 +87,56 @@ const HEADS: &[(&str, &[u8], &str, &str)] = &[
     ("tab inside value", b"GET / HTTP/1.1\r\nHost: a\r\nA: b\tc\r\n\r\n", "/", "a"),
     ("value above ASCII", b"GET / HTTP/1.1\r\nHost: a\r\nA: \xc3\xbc\xff\r\n\r\n", "/", "a"),
     ("the same name twice", b"GET / HTTP/1.1\r\nHost: a\r\nA: b\r\na: c\r\n\r\n", "/", "a"),
-    ("Connection of empty elements", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: ,, ,\r\n\r\n", "/", "a"),
+    (
+        "Connection of empty elements",
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: ,, ,\r\n\r\n",
+        "/",
+        "a",
+    ),
     ("Connection names Host", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: host\r\n\r\n", "/", "a"),
-    ("unknown connection option", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: x-hop\r\n\r\n", "/", "a"),
-    ("leading zeros of length", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 000000000000000000000000\r\n\r\n", "/", "a"),
-    ("encoding in capitals", b"POST / HTTP/1.1\r\nHost: a\r\nTRANSFER-ENCODING: CHUNKED\r\n\r\n", "/", "a"),
-    ("blanks around encoding", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \tchunked \r\n\r\n", "/", "a"),
+    (
+        "unknown connection option",
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: x-hop\r\n\r\n",
+        "/",
+        "a",
+    ),
+    (
+        "leading zeros of length",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 000000000000000000000000\r\n\r\n",
+        "/",
+        "a",
+    ),
+    (
+        "encoding in capitals",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTRANSFER-ENCODING: CHUNKED\r\n\r\n",
+        "/",
+        "a",
+    ),
+    (
+        "blanks around encoding",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \tchunked \r\n\r\n",
+        "/",
+        "a",
+    ),
     ("GET with body", b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12345", "/", "a"),
-    ("pipelined", b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: b\r\n\r\n", "/1", "a"),
-    ("expectation on HTTP/1.0", b"POST / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", "/", "a"),
-    ("Trailer announced", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: a\r\n\r\n", "/", "a"),
+    (
+        "pipelined",
+        b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: b\r\n\r\n",
+        "/1",
+        "a",
+    ),
+    (
+        "expectation on HTTP/1.0",
+        b"POST / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
+        "/",
+        "a",
+    ),
+    (
+        "Trailer announced",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: a\r\n\r\n",
+        "/",
+        "a",
+    ),
 ];
 
 #[test]
@@ -133,7 +198,11 @@ fn an_upgrade_takes_both_fields_once() {
         ("1.1", "Upgrade: websocket\r\n", false),
         ("1.1", "Connection: upgrades\r\nUpgrade: websocket\r\n", false),
         ("1.1", "Connection: upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n", false),
-        ("1.1", "Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: a\r\n", false),
+        (
+            "1.1",
+            "Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: a\r\n",
+            false,
+        ),
         ("1.1", "Connection: upgrade\r\nUpgrade: websocket, H2C\r\n", false),
         ("1.0", "Connection: upgrade\r\nUpgrade: websocket\r\n", false),
     ] {
@@ -153,7 +222,8 @@ fn a_client_that_waits_for_100_is_noticed() {
 
 #[test]
 fn all_parts_of_a_head_can_be_asked_for() {
-    let bytes = b"PATCH https://A:8443/b?c HTTP/1.1\r\nHost: a:8443\r\nX: 1\r\nCookie: d\r\nx: 2\r\n\r\n";
+    let bytes =
+        b"PATCH https://A:8443/b?c HTTP/1.1\r\nHost: a:8443\r\nX: 1\r\nCookie: d\r\nx: 2\r\n\r\n";
     let (_, head) = request(bytes);
     assert_eq!((head.method(), head.version()), (Method::Patch, Version::Http11));
     assert_eq!((head.scheme(), head.protocol()), (Scheme::Https, None));

@@ -13,9 +13,8 @@ fn written(bytes: &[u8], connection: ConnectionDirective) -> String {
     String::from_utf8(out).unwrap()
 }
 
-#[test]
-fn requests_lose_what_concerns_one_hop() {
-    let cases: &[(&str, &[u8], &str)] = &[
+/// Name, request, what is written for it.
+const REQUESTS: &[(&str, &[u8], &str)] = &[
         (
             "untouched",
             b"GET /a HTTP/1.1\r\nHost: b\r\nX: 1\r\nY: 2\r\n\r\n",
@@ -74,15 +73,19 @@ fn requests_lose_what_concerns_one_hop() {
         ),
         ("asterisk", b"OPTIONS * HTTP/1.1\r\nHost: b\r\n\r\n", "OPTIONS * HTTP/1.1\r\nhost: b\r\n\r\n"),
         ("custom method", b"PURGE / HTTP/1.1\r\nHost: b\r\n\r\n", "PURGE / HTTP/1.1\r\nhost: b\r\n\r\n"),
-    ];
-    for (case, bytes, expected) in cases {
+];
+
+#[test]
+fn requests_lose_what_concerns_one_hop() {
+    for (case, bytes, expected) in REQUESTS {
         assert_eq!(written(bytes, ConnectionDirective::KeepAlive), *expected, "{case}");
     }
 }
 
 #[test]
 fn an_upgrade_is_passed_on_only_when_told() {
-    let bytes = b"GET / HTTP/1.1\r\nHost: b\r\nUpgrade: websocket\r\nConnection: keep-alive, upgrade\r\n\
+    let bytes =
+        b"GET / HTTP/1.1\r\nHost: b\r\nUpgrade: websocket\r\nConnection: keep-alive, upgrade\r\n\
         Sec-WebSocket-Key: k\r\n\r\n";
     assert_eq!(
         written(bytes, ConnectionDirective::Upgrade),
@@ -93,7 +96,8 @@ fn an_upgrade_is_passed_on_only_when_told() {
         written(bytes, ConnectionDirective::Close),
         "GET / HTTP/1.1\r\nhost: b\r\nSec-WebSocket-Key: k\r\nconnection: close\r\n\r\n"
     );
-    let answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let answer =
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     let (_, head) = response(answer, Method::Get);
     let mut out = Vec::new();
     let directive = ConnectionDirective::Upgrade;
@@ -152,32 +156,44 @@ fn answered(
     String::from_utf8(out).unwrap()
 }
 
+/// Name, fields of the head, body, client, what follows the status line.
+type Answer =
+    (&'static str, &'static [(&'static str, &'static str)], BodyKind, Version, &'static str);
+
+const ANSWERS: &[Answer] = {
+    use BodyKind::{Chunked, Length, None as NoBody, UntilClose};
+    use Version::{Http10, Http11};
+    const DESCRIBED: &[(&str, &str)] = &[("Content-Length", "9")];
+    const HOPS: &[(&str, &str)] =
+        &[("Keep-Alive", "a"), ("Connection", "B"), ("B", "1"), ("Transfer-Encoding", "gzip")];
+    &[
+        ("length", &[], Length(3), Http11, "content-length: 3\r\n"),
+        ("chunks", &[], Chunked, Http11, "transfer-encoding: chunked\r\n"),
+        ("until close", &[], UntilClose, Http11, "transfer-encoding: chunked\r\n"),
+        ("no chunks for HTTP/1.0", &[], Chunked, Http10, "connection: close\r\n"),
+        ("HTTP/1.0", &[], Length(3), Http10, "content-length: 3\r\nconnection: keep-alive\r\n"),
+        ("length of HEAD stays", DESCRIBED, NoBody, Http11, "content-length: 9\r\n"),
+        ("length is not doubled", DESCRIBED, Length(3), Http11, "content-length: 3\r\n"),
+        ("bad length goes", &[("content-length", "9, 9")], NoBody, Http11, ""),
+        ("hop-by-hop fields go", HOPS, Length(0), Http11, "content-length: 0\r\n"),
+    ]
+};
+
 #[test]
 fn responses_are_framed_for_their_client() {
-    use BodyKind::{Chunked, Length, None as NoBody, UntilClose};
     use ConnectionDirective::{Close, KeepAlive};
-    use Version::{Http10, Http11};
-    let described = &[("Content-Length", "9")][..];
-    let cases: &[(&str, String, &str)] = &[
-        ("length", answered(200, &[], Length(3), Http11, KeepAlive), "content-length: 3\r\n"),
-        ("chunks", answered(200, &[], Chunked, Http11, KeepAlive), "transfer-encoding: chunked\r\n"),
-        ("until close becomes chunks", answered(200, &[], UntilClose, Http11, KeepAlive), "transfer-encoding: chunked\r\n"),
-        ("no chunks for HTTP/1.0", answered(200, &[], Chunked, Http10, KeepAlive), "connection: close\r\n"),
-        ("HTTP/1.0 kept alive", answered(200, &[], Length(3), Http10, KeepAlive), "content-length: 3\r\nconnection: keep-alive\r\n"),
-        ("close", answered(200, &[], Length(3), Http11, Close), "content-length: 3\r\nconnection: close\r\n"),
-        ("length of HEAD stays", answered(200, described, NoBody, Http11, KeepAlive), "content-length: 9\r\n"),
-        ("length is not doubled", answered(200, described, Length(3), Http11, KeepAlive), "content-length: 3\r\n"),
-        ("bad described length goes", answered(200, &[("content-length", "9, 9")], NoBody, Http11, KeepAlive), ""),
-        ("hop-by-hop fields go", answered(200, &[("Keep-Alive", "a"), ("Connection", "B"), ("B", "1"), ("Transfer-Encoding", "gzip")], Length(0), Http11, KeepAlive), "content-length: 0\r\n"),
-    ];
-    for (case, out, expected) in cases {
-        assert_eq!(*out, format!("HTTP/1.1 200 OK\r\n{expected}\r\n"), "{case}");
+    for (case, fields, body, to, expected) in ANSWERS {
+        let out = answered(200, fields, *body, *to, KeepAlive);
+        assert_eq!(out, format!("HTTP/1.1 200 OK\r\n{expected}\r\n"), "{case}");
     }
-    let no_content = answered(204, described, NoBody, Http11, KeepAlive);
-    assert_eq!(no_content, "HTTP/1.1 204 No Content\r\n\r\n");
-    let no_content = answered(204, &[], Length(0), Http11, KeepAlive);
-    assert_eq!(no_content, "HTTP/1.1 204 No Content\r\n\r\n");
-    let unknown = answered(599, &[], Length(0), Http11, KeepAlive);
+    let closed = answered(200, &[], BodyKind::Length(3), Version::Http11, Close);
+    assert_eq!(closed, "HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\n");
+    let described = &[("Content-Length", "9")];
+    for body in [BodyKind::None, BodyKind::Length(0), BodyKind::Chunked] {
+        let no_content = answered(204, described, body, Version::Http11, KeepAlive);
+        assert_eq!(no_content, "HTTP/1.1 204 No Content\r\n\r\n", "{body:?}");
+    }
+    let unknown = answered(599, &[], BodyKind::Length(0), Version::Http11, KeepAlive);
     assert_eq!(unknown, "HTTP/1.1 599 \r\ncontent-length: 0\r\n\r\n");
 }
 
@@ -191,7 +207,13 @@ fn bodies_are_adapted_to_the_peer() {
 
 #[test]
 fn chunks_are_written_in_hexadecimal() {
-    for (len, expected) in [(0, ""), (1, "1\r\n"), (10, "a\r\n"), (4096, "1000\r\n"), (usize::MAX, "ffffffffffffffff\r\n")] {
+    for (len, expected) in [
+        (0, ""),
+        (1, "1\r\n"),
+        (10, "a\r\n"),
+        (4096, "1000\r\n"),
+        (usize::MAX, "ffffffffffffffff\r\n"),
+    ] {
         let mut out = Vec::new();
         write_chunk_head(len, &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), expected);
