@@ -19,7 +19,7 @@ from meshcore.config.models.short_form import ShortService, split_address
 from meshcore.config.models.virtual_service import HttpRetry
 from meshcore.config.nodes import Items, Mapping, Node, Scalar, entry, text
 from meshcore.config.source import Source
-from meshcore.config.suggest import did_you_mean, nearest
+from meshcore.config.suggest import MAX_HINTS, did_you_mean, nearest
 from meshcore.config.validate import validate
 from meshcore.errors import Diagnostic, Severity
 
@@ -56,7 +56,9 @@ class ShortForm:
 class _Names:
     """What is taken, over all sources."""
 
-    services: dict[tuple[str, str], str] = field(default_factory=dict)
+    services: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Where each service stands, by namespace and name."""
+    hints_left: int = MAX_HINTS
     workloads: set[tuple[str, str]] = field(default_factory=set)
 
 
@@ -149,10 +151,10 @@ def _service(
 
 
 def _is_new(service: _Service, names: _Names, problems: list[Diagnostic]) -> bool:
-    key = (service.namespace, service.name)
-    first = names.services.get(key)
+    known = names.services.setdefault(service.namespace, {})
+    first = known.get(service.name)
     if first is None:
-        names.services[key] = f"{service.source.name}:{service.place[0]}"
+        known[service.name] = f"{service.source.name}:{service.place[0]}"
         return True
     message = f"the service {service.name!r} is given twice in the namespace {service.namespace!r}"
     problems.append(_error(service.source, message, service.place, f"the first is at {first}"))
@@ -161,11 +163,15 @@ def _is_new(service: _Service, names: _Names, problems: list[Diagnostic]) -> boo
 
 def _unknown_callers(service: _Service, names: _Names) -> Iterator[Diagnostic]:
     """Yields a warning for each caller whose name is nearly that of a service."""
-    known = [name for namespace, name in names.services if namespace == service.namespace]
+    known = names.services[service.namespace]
     allowed = service.value("allow")
     for node in allowed.items if isinstance(allowed, Items) else []:
         caller = text(node)
-        near = nearest(caller, known) if "/" not in caller and caller not in {*known, "*"} else None
+        is_known = "/" in caller or caller == "*" or caller in known
+        if is_known or not names.hints_left:
+            continue
+        names.hints_left -= 1
+        near = nearest(caller, known)
         if near:
             line = node.line
             yield Diagnostic(

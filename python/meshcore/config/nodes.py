@@ -80,8 +80,10 @@ def spelled(node: Mapping, name: str) -> str | None:
     """Returns the key under which `node` has the field `name`, in camelCase or snake_case."""
     if name in node.entries:
         return name
-    wanted = name.replace("_", "").lower()
-    return next((key for key in node.entries if key.replace("_", "").lower() == wanted), None)
+    wanted = name.lower()
+    return next(
+        (k for k in node.entries if "_" in k and k.replace("_", "").lower() == wanted), None
+    )
 
 
 def entry(node: Node | None, name: str) -> Node | None:

@@ -199,7 +199,7 @@ def _kind_of(item: _Written, parsed: Parsed) -> Kind[Model] | None:
     if kind is None or group not in kind.groups:
         parsed.diagnostics.append(_unknown_kind(item, name, group))
         return None
-    if api_version not in kind.api_versions():
+    if not kind.is_served_as(api_version):
         hint = did_you_mean(api_version, kind.api_versions())
         message = f"unknown version {api_version[:60]!r} of {name}"
         parsed.diagnostics.append(item.problem(message, "apiVersion", hint=hint))

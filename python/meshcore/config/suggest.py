@@ -7,6 +7,8 @@ from difflib import get_close_matches
 _MOST_CANDIDATES = 2_000
 _MOST_SHOWN = 16
 _LONGEST_NAME = 100
+# Most searches through names of a whole mesh in one change: each takes milliseconds.
+MAX_HINTS = 200
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:

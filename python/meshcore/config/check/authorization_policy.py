@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from meshcore.config.check.not_applied import CODE, not_applied
+from meshcore.config.check.not_applied import CODE, FieldTable
 from meshcore.config.check.references import selects_nothing
 from meshcore.config.check.world import World
 from meshcore.config.document import Document
@@ -11,17 +11,19 @@ from meshcore.config.models.authorization_values import ENVOY_KEY
 from meshcore.errors import Diagnostic, Severity
 
 _TOKENS = "no token is verified, so that no request has one"
-NOT_APPLIED = {
-    "targetRef": "the policy is for gateways and waypoints",
-    "targetRefs": "the policy is for gateways and waypoints",
-    "rules[].from[].source.requestPrincipals": _TOKENS,
-    "rules[].from[].source.notRequestPrincipals": _TOKENS,
-}
+NOT_APPLIED = FieldTable(
+    {
+        "targetRef": "the policy is for gateways and waypoints",
+        "targetRefs": "the policy is for gateways and waypoints",
+        "rules[].from[].source.requestPrincipals": _TOKENS,
+        "rules[].from[].source.notRequestPrincipals": _TOKENS,
+    }
+)
 
 
 def check_document(document: Document[AuthorizationPolicy], world: World) -> Iterator[Diagnostic]:
     """Yields what is to say about an AuthorizationPolicy."""
-    yield from not_applied(document, NOT_APPLIED)
+    yield from NOT_APPLIED.find(document)
     yield from _action(document)
     wanted = dict(document.spec.selector.match_labels) if document.spec.selector else {}
     # The short form has services without endpoints, for clients that nobody calls.

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from meshcore.config.check.not_applied import not_applied
+from meshcore.config.check.not_applied import FieldTable
 from meshcore.config.check.references import host_of
 from meshcore.config.check.world import World
 from meshcore.config.document import Document
 from meshcore.config.models.destination_rule import DestinationRule, TrafficPolicy
 from meshcore.config.resources import Service
-from meshcore.config.suggest import did_you_mean
 from meshcore.errors import Diagnostic, Severity
 
 _IN_POLICIES = {
@@ -32,21 +31,25 @@ _POLICIES = (
     "subsets[].trafficPolicy",
     "subsets[].trafficPolicy.portLevelSettings[]",
 )
-NOT_APPLIED = {
-    f"{policy}.{field}": instead for policy in _POLICIES for field, instead in _IN_POLICIES.items()
-}
+NOT_APPLIED = FieldTable(
+    {
+        f"{policy}.{field}": instead
+        for policy in _POLICIES
+        for field, instead in _IN_POLICIES.items()
+    }
+)
 
 
 def check_document(document: Document[DestinationRule], world: World) -> Iterator[Diagnostic]:
     """Yields what is to say about a DestinationRule."""
-    yield from not_applied(document, NOT_APPLIED)
+    yield from NOT_APPLIED.find(document)
     yield from _deprecated(document)
     if not world.is_whole:
         return
     host = host_of(document, document.spec.host, world)
     services = world.services_of(host)
     if not services and not host.startswith("*"):
-        hint = did_you_mean(host, world.services, show_allowed=False)
+        hint = world.did_you_mean(host)
         message = f"no Service or ServiceEntry has the host {host!r}"
         yield document.report(Severity.WARNING, "IST0174", message, "host", hint=hint)
     for service in services:

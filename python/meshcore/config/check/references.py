@@ -7,7 +7,7 @@ from meshcore.config.check.world import World
 from meshcore.config.document import Document
 from meshcore.config.models.base import Model
 from meshcore.config.resources import Labels
-from meshcore.config.suggest import did_you_mean, nearest
+from meshcore.config.suggest import did_you_mean
 from meshcore.errors import Diagnostic, Severity
 
 NOT_FOUND = "IST0101"
@@ -27,7 +27,7 @@ def unknown_host(
     if not world.is_whole or world.services_of(name):
         return
     severity = Severity.ERROR if document.from_short_form else Severity.WARNING
-    hint = did_you_mean(name, world.services, show_allowed=False)
+    hint = world.did_you_mean(name)
     if host != name:
         hint = f"{host} is looked for in the namespace {document.namespace}. {hint}".strip()
     message = f"no Service or ServiceEntry has the host {name!r}"
@@ -63,8 +63,4 @@ def selects_nothing(
         return
     wanted = ", ".join(f"{key}={value}" for key, value in selector.items())
     message = f"no workload in {document.namespace} has the labels {wanted}"
-    names = {key for namespace, key, _ in world.workloads if namespace == document.namespace}
-    missing = [key for key in selector if key not in names]
-    near = nearest(missing[0], names) if missing else None
-    hint = f"did you mean the label {near}?" if near else ""
-    yield document.report(Severity.WARNING, NO_WORKLOADS, message, *path, hint=hint)
+    yield document.report(Severity.WARNING, NO_WORKLOADS, message, *path)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from meshcore.config.check.conflicts import shared_host
-from meshcore.config.check.not_applied import CODE, not_applied
+from meshcore.config.check.not_applied import CODE, FieldTable
 from meshcore.config.check.references import selects_nothing
 from meshcore.config.check.world import World
 from meshcore.config.compile.protocol import selected
@@ -11,10 +11,12 @@ from meshcore.config.document import Document
 from meshcore.config.models.service import Service
 from meshcore.errors import Diagnostic, Severity
 
-NOT_APPLIED = {
-    "externalIPs": "only clusterIP is known",
-    "trafficDistribution": "localities are not looked at",
-}
+NOT_APPLIED = FieldTable(
+    {
+        "externalIPs": "only clusterIP is known",
+        "trafficDistribution": "localities are not looked at",
+    }
+)
 # Values, by field, that ask for something which is not applied.
 _VALUES_NOT_APPLIED = {"sessionAffinity": "ClientIP", "internalTrafficPolicy": "Local"}
 
@@ -22,7 +24,7 @@ _VALUES_NOT_APPLIED = {"sessionAffinity": "ClientIP", "internalTrafficPolicy": "
 def check_document(document: Document[Service], world: World) -> Iterator[Diagnostic]:
     """Yields what is to say about a Service."""
     spec = document.spec
-    yield from not_applied(document, NOT_APPLIED)
+    yield from NOT_APPLIED.find(document)
     given = {
         "sessionAffinity": spec.session_affinity,
         "internalTrafficPolicy": spec.internal_traffic_policy,

@@ -3,20 +3,20 @@
 from collections.abc import Iterator
 
 from meshcore.config.check.conflicts import shared_host
-from meshcore.config.check.not_applied import CODE, not_applied
+from meshcore.config.check.not_applied import CODE, FieldTable
 from meshcore.config.check.references import selects_nothing
 from meshcore.config.check.world import World
 from meshcore.config.document import Document
 from meshcore.config.models.service_entry import ServiceEntry
 from meshcore.errors import Diagnostic, Severity
 
-NOT_APPLIED = {"endpoints[].network": "all networks are one"}
+NOT_APPLIED = FieldTable({"endpoints[].network": "all networks are one"})
 
 
 def check_document(document: Document[ServiceEntry], world: World) -> Iterator[Diagnostic]:
     """Yields what is to say about a ServiceEntry."""
     spec = document.spec
-    yield from not_applied(document, NOT_APPLIED)
+    yield from NOT_APPLIED.find(document)
     if spec.resolution == "DYNAMIC_DNS":
         message = "DYNAMIC_DNS is accepted but not applied yet: it is taken as NONE"
         yield document.report(Severity.WARNING, CODE, message, "resolution")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from meshcore.config.check.conflicts import conflicting_hosts
-from meshcore.config.check.not_applied import CODE, not_applied
+from meshcore.config.check.not_applied import CODE, FieldTable
 from meshcore.config.check.reachable import unreachable
 from meshcore.config.check.references import host_of, unknown_host, unknown_subset
 from meshcore.config.check.world import World
@@ -20,21 +20,23 @@ from meshcore.config.models.virtual_service import (
 )
 from meshcore.errors import Diagnostic, Severity
 
-NOT_APPLIED = {
-    "tls[]": "such connections go to the service they were made to",
-    "http[].fault": "no fault is injected",
-    "http[].mirror": "no request is copied",
-    "http[].mirrors": "no request is copied",
-    "http[].corsPolicy": "the service answers preflights itself",
-    "http[].match[].statPrefix": "there are no statistics under this name",
-    "http[].retries.retryRemoteLocalities": "localities are not looked at",
-    "tcp[].match[].sourceSubnet": "the match is taken out, so that it matches nothing",
-}
+NOT_APPLIED = FieldTable(
+    {
+        "tls[]": "such connections go to the service they were made to",
+        "http[].fault": "no fault is injected",
+        "http[].mirror": "no request is copied",
+        "http[].mirrors": "no request is copied",
+        "http[].corsPolicy": "the service answers preflights itself",
+        "http[].match[].statPrefix": "there are no statistics under this name",
+        "http[].retries.retryRemoteLocalities": "localities are not looked at",
+        "tcp[].match[].sourceSubnet": "the match is taken out, so that it matches nothing",
+    }
+)
 
 
 def check_document(document: Document[VirtualService], world: World) -> Iterator[Diagnostic]:
     """Yields what is to say about a VirtualService."""
-    yield from not_applied(document, NOT_APPLIED)
+    yield from NOT_APPLIED.find(document)
     yield from _gateways(document)
     yield from conflicting_hosts(document, world)
     yield from unreachable(document, world)

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 
-from meshcore.config.check.not_applied import not_applied
+from meshcore.config.check.not_applied import FieldTable
 from meshcore.config.check.world import World
 from meshcore.config.document import Document
 from meshcore.config.models.workload_entry import WorkloadEntry
 from meshcore.errors import Diagnostic
 
-NOT_APPLIED = {"network": "all networks are one"}
+NOT_APPLIED = FieldTable({"network": "all networks are one"})
 
 
 def check_document(document: Document[WorkloadEntry], world: World) -> Iterator[Diagnostic]:
     """Yields what is to say about a WorkloadEntry."""
     del world
-    yield from not_applied(document, NOT_APPLIED)
+    yield from NOT_APPLIED.find(document)

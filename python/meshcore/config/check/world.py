@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from meshcore.config.document import Document
 from meshcore.config.models.base import Model
 from meshcore.config.resources import Labels, Mesh, Route, Service, TrafficPolicy, Workload
+from meshcore.config.suggest import MAX_HINTS, did_you_mean
 
 
 @dataclass(slots=True)
@@ -17,6 +18,7 @@ class World:
     mesh: Mesh
     is_whole: bool
     """Nothing was refused, so that what is missing is truly missing."""
+    hints_left: int = field(default=MAX_HINTS, init=False)
     services: dict[str, list[Service]] = field(init=False)
     """By host, wildcards included."""
     policies: dict[str, list[TrafficPolicy]] = field(init=False)
@@ -59,6 +61,13 @@ class World:
         for name in (host, *wildcards(host), "*"):
             found += self.policies.get(name, [])
         return found
+
+    def did_you_mean(self, host: str) -> str:
+        """Returns a hint at the service that was probably meant; may be empty."""
+        self.hints_left -= 1
+        if self.hints_left < 0:
+            return ""
+        return did_you_mean(host, self.services, show_allowed=False)
 
     def selected(self, selector: Labels, namespace: str) -> list[Workload]:
         """Returns the workloads with all the labels; of all namespaces for the root's."""

@@ -34,6 +34,11 @@ class Kind(Generic[SpecT]):
         """Returns what `apiVersion` may be."""
         return [f"{group}/{v}" if group else v for group in self.groups for v in self.versions]
 
+    def is_served_as(self, api_version: str) -> bool:
+        """Whether `apiVersion` may be this."""
+        group, _, version = api_version.rpartition("/")
+        return group in self.groups and version in self.versions
+
 
 def module_of(kind: str) -> str:
     """Returns the name of the file that is about `kind`."""
