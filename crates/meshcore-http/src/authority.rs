@@ -1,6 +1,7 @@
 //! Host and port, checked strictly, because routing, policy and the next hop all trust it.
 
 use crate::rejected::Rejected;
+use crate::scan;
 
 /// Longest host name. Source: RFC 1035 §2.3.4 (255 octets on the wire, 253 in text, one dot more).
 const HOST_BYTES: usize = 254;
@@ -22,7 +23,7 @@ impl<'a> Authority<'a> {
         if text.first() == Some(&b'[') {
             return Self::parse_bracketed(text);
         }
-        let host_len = text.iter().position(|byte| !is_host_byte(*byte)).unwrap_or(text.len());
+        let host_len = scan::host_len(text);
         let (host, rest) = text.split_at_checked(host_len).unwrap_or((text, &[]));
         if host.is_empty() || host.len() > HOST_BYTES {
             return Err(refused(text));
@@ -67,26 +68,6 @@ fn parse_port(text: &[u8], rest: &[u8]) -> Result<Option<u16>, Rejected> {
 fn refused(text: &[u8]) -> Rejected {
     if text.contains(&b'@') { Rejected::UserInfo } else { Rejected::BadAuthority }
 }
-
-#[inline]
-fn is_host_byte(byte: u8) -> bool {
-    HOST.get(usize::from(byte)).copied().unwrap_or(false)
-}
-
-/// Bytes of a host name: unreserved ones. Source: RFC 3986 §2.3.
-static HOST: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
-        {
-            table[byte as usize] =
-                byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-        }
-        byte = byte.wrapping_add(1);
-    }
-    table
-};
 
 #[cfg(test)]
 mod tests {

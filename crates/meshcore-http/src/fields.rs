@@ -210,11 +210,11 @@ impl Fields {
     #[inline]
     pub(crate) fn push_ref(&mut self, start: usize, line: (usize, usize), known: Known) -> bool {
         let (name_len, value_len) = line;
-        let (Ok(start), Ok(name_len), Ok(value_len)) =
-            (u32::try_from(start), u16::try_from(name_len), u32::try_from(value_len))
-        else {
+        if (start | value_len) > u32::MAX as usize || name_len > u16::MAX as usize {
             return false;
-        };
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "compared with the limits above")]
+        let (start, value_len, name_len) = (start as u32, value_len as u32, name_len as u16);
         let field = FieldRef { start, value_len, name_len, known };
         self.live_bytes = self.live_bytes.wrapping_add(field.line_len());
         self.present.insert(known);
@@ -391,6 +391,7 @@ impl FieldRef {
         self.value_end() + 2
     }
 
+    #[inline]
     const fn line_len(&self) -> usize {
         self.name_len as usize + self.value_len as usize + MARKS
     }

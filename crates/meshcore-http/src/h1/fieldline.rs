@@ -39,7 +39,8 @@ pub(crate) const END_LEN: usize = 2;
 /// # Errors
 ///
 /// A [`Rejected`] about names, values, folds or line ends.
-#[inline]
+#[expect(clippy::inline_always, reason = "its result is taken apart at once, twice in all")]
+#[inline(always)]
 pub(crate) fn lex(rest: &[u8]) -> Result<Lexed<'_>, Rejected> {
     if let [b'\r', b'\n', ..] = rest {
         return Ok(Lexed::End);

@@ -53,16 +53,6 @@ const PROTECTED: KnownSet = KnownSet::of(&[
 /// Prefixes of names that say who sent a message or how it came.
 const PROTECTED_PREFIXES: [&[u8]; 3] = [b"x-forwarded-", b"x-envoy-", b"x-meshcore-"];
 
-/// Fields that [`Framing::note`] looks at.
-const NOTED: KnownSet = KnownSet::of(&[
-    Known::Host,
-    Known::ContentLength,
-    Known::TransferEncoding,
-    Known::Connection,
-    Known::Upgrade,
-    Known::Expect,
-]);
-
 /// Whether `name` (any case) frames the message or identifies its sender.
 pub(crate) fn is_protected(known: Known, name: &[u8]) -> bool {
     PROTECTED.contains(known)
@@ -101,7 +91,7 @@ impl<'a> Framing<'a> {
     /// The [`Rejected`] of that field.
     #[inline]
     pub(super) fn note(&mut self, known: Known, value: &'a [u8]) -> Result<bool, Rejected> {
-        if NOTED.contains(known) { self.note_slowly(known, value) } else { Ok(false) }
+        if known.frames() { self.note_slowly(known, value) } else { Ok(false) }
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "a name of no concern to framing is kept")]
