@@ -34,7 +34,6 @@ impl std::error::Error for Stale {}
 
 impl SnapshotCell {
     /// A cell with its first snapshot, and the only writer it will ever have.
-    #[expect(clippy::new_ret_no_self, reason = "the cell is shared, the writer is not")]
     pub fn new(snapshot: Snapshot) -> (Arc<Self>, SnapshotWriter) {
         let cell = Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),

@@ -166,6 +166,7 @@ pub struct ValuePredicate {
 mod tests {
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "shorter tables")]
     fn text(text: StringMatch) -> Text {
         Text::compile(&text, false).unwrap()
     }

@@ -138,10 +138,10 @@ impl Compiler<'_> {
         let values = &wanted.values;
         let test = match &wanted.key {
             ConditionKey::SourceIp | ConditionKey::RemoteIp | ConditionKey::DestinationIp => {
-                ConditionTest::Blocks(test(values, |all| blocks_of(all)).map_err(at("when"))?)
+                ConditionTest::Blocks(test(values, blocks_of).map_err(at("when"))?)
             }
             ConditionKey::DestinationPort => {
-                ConditionTest::Ports(test(values, |all| ports_of(all)).map_err(at("when"))?)
+                ConditionTest::Ports(test(values, ports_of).map_err(at("when"))?)
             }
             ConditionKey::SourcePrincipal => {
                 ConditionTest::Text(self.principals(values).map_err(at("when"))?)
@@ -222,10 +222,10 @@ fn at(field: &'static str) -> impl Fn(Reason) -> Wrong {
 }
 
 fn lower_case(key: &ConditionKey) -> ConditionKey {
-    match key {
-        ConditionKey::RequestHeader(name) => ConditionKey::RequestHeader(name.to_ascii_lowercase()),
-        other => other.clone(),
+    if let ConditionKey::RequestHeader(name) = key {
+        return ConditionKey::RequestHeader(name.to_ascii_lowercase());
     }
+    key.clone()
 }
 
 /// Compiles both lists; one that is empty asks nothing.

@@ -234,26 +234,14 @@ impl Setting<'_, '_> {
         let service = self.service;
         let expected = if !names.is_empty() {
             let origin = self.policy_origin.unwrap_or(&service.origin);
-            self.identities(names, origin, "tls.subject_alt_names")?
+            identities_of(names, origin, "tls.subject_alt_names")?
         } else if !service.subject_alt_names.is_empty() {
-            self.identities(&service.subject_alt_names, &service.origin, "subject_alt_names")?
+            identities_of(&service.subject_alt_names, &service.origin, "subject_alt_names")?
         } else {
             Arc::clone(identities)
         };
         let sni = sni.map_or_else(|| self.sni(), Arc::from);
         Ok(Transport::Mtls { sni, expected })
-    }
-
-    fn identities(
-        &self,
-        names: &[String],
-        origin: &Origin,
-        field: &str,
-    ) -> Result<Arc<[Identity]>, Rejected> {
-        let parse = |name: &String| {
-            name.parse().map_err(|error| Rejected::new(origin, field, format!("{error}")))
-        };
-        names.iter().map(parse).collect()
     }
 
     /// Source: Istio's `BuildDNSSrvSubsetKey`.
@@ -271,6 +259,17 @@ impl Setting<'_, '_> {
         let host = if self.host.starts_with('*') { "".into() } else { Arc::clone(self.host) };
         Transport::Originate { tls: Arc::new(tls), host }
     }
+}
+
+fn identities_of(
+    names: &[String],
+    origin: &Origin,
+    field: &str,
+) -> Result<Arc<[Identity]>, Rejected> {
+    let parse = |name: &String| {
+        name.parse().map_err(|error| Rejected::new(origin, field, format!("{error}")))
+    };
+    names.iter().map(parse).collect()
 }
 
 impl Drafts {

@@ -64,7 +64,7 @@ mod tests {
     struct Auth(&'static str, &'static [(&'static str, &'static str)], Option<MtlsMode>);
 
     fn mesh(auths: &[Auth]) -> Mesh {
-        let peer_auths = auths.iter().enumerate().map(|(index, auth)| PeerAuth {
+        let peer_auths = auths.iter().zip(1..).map(|(auth, index)| PeerAuth {
             origin: Origin {
                 namespace: auth.0.into(),
                 name: format!("pa-{index}"),
@@ -73,7 +73,7 @@ mod tests {
             selector: Selector(labels(auth.1)),
             mode: auth.2,
             ports: [(9080, Some(MtlsMode::Disable)), (9081, None)].into(),
-            created: format!("2024-01-0{}T00:00:00Z", index + 1),
+            created: format!("2024-01-0{index}T00:00:00Z"),
         });
         Mesh { peer_auths: peer_auths.collect(), ..Mesh::default() }
     }

@@ -136,7 +136,7 @@ fn enter_names(
 
 /// A service is found by its addresses; without any, by those of its endpoints, or by its port
 /// alone when it is opaque and these are not known. Source: Istio's listeners for headless
-/// services and for ServiceEntries without addresses.
+/// services and for service entries without addresses.
 fn enter_addresses(
     scope: &Scope<'_>,
     table: &mut TcpTable,
