@@ -55,18 +55,6 @@ class Document(Generic[SpecT_co]):
         """Returns the line of a field below `spec`."""
         return self._place(path)[0]
 
-    def says(self, *path: str | int) -> bool:
-        """Whether a field below `spec` was written, with anything but null."""
-        plain = self.node.plain()
-        for part in ("spec", *path):
-            if isinstance(plain, dict):
-                plain = plain.get(str(part))
-            elif isinstance(plain, list) and isinstance(part, int) and part < len(plain):
-                plain = plain[part]
-            else:
-                return False
-        return plain is not None
-
     def report(
         self, severity: Severity, code: str, message: str, *path: str | int, hint: str = ""
     ) -> Diagnostic:

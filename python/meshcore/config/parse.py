@@ -1,12 +1,12 @@
 """Sources to documents. Everything that is wrong is found, not only the first."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from meshcore.config.compose import Budget, compose
 from meshcore.config.document import Document
 from meshcore.config.expand import SHORT_FORM_KEYS, ShortForm, expand_short_form
-from meshcore.config.models import Kind, kind_named
+from meshcore.config.models import Kind, kind_named, kinds_of_group
 from meshcore.config.models.base import Metadata, Model
 from meshcore.config.models.mesh_config import MeshConfig
 from meshcore.config.nodes import Items, Mapping, Node, Scalar, entry, find, text
@@ -15,11 +15,17 @@ from meshcore.config.suggest import did_you_mean
 from meshcore.config.validate import ModelT, nulls, validate
 from meshcore.errors import Diagnostic, Severity
 
-# API groups whose documents a user of Istio expects to have an effect.
-_MESH_GROUPS = (
-    "networking.istio.io", "security.istio.io", "telemetry.istio.io", "extensions.istio.io",
-    "gateway.networking.k8s.io",
-)  # fmt: skip
+# Kinds of which a user of Istio expects an effect that they do not have here yet, by API group.
+_NOT_APPLIED = {
+    "networking.istio.io": ("EnvoyFilter", "Gateway", "ProxyConfig", "Sidecar", "WorkloadGroup"),
+    "security.istio.io": ("RequestAuthentication",),
+    "telemetry.istio.io": ("Telemetry",),
+    "extensions.istio.io": ("TrafficExtension", "WasmPlugin"),
+    "gateway.networking.k8s.io": (
+        "BackendTLSPolicy", "GRPCRoute", "Gateway", "GatewayClass", "HTTPRoute", "ListenerSet",
+        "ReferenceGrant", "TCPRoute", "TLSRoute", "UDPRoute",
+    ),
+}  # fmt: skip
 _TOP_LEVEL = ["apiVersion", "kind", "metadata", "spec", "status"]
 
 
@@ -208,16 +214,16 @@ def _kind_of(item: _Written, parsed: Parsed) -> Kind[Model] | None:
 
 
 def _unknown_kind(item: _Written, name: str, group: str) -> Diagnostic:
-    line, column = find(item.node, ("kind",))
-    is_expected = group in _MESH_GROUPS
-    what = "is not applied yet: it has no effect" if is_expected else "is not read by meshcore"
-    return Diagnostic(
-        severity=Severity.WARNING if is_expected else Severity.INFO,
-        code="MC0101",
-        message=f"the kind {name[:60]} {what}",
-        origin=item.title,
-        file=item.source.name,
-        line=line,
-        column=column,
-        source_line=item.source.line(line),
-    )
+    """Returns what is to say about a kind that is not read.
+
+    In Istio's own groups a kind that does not exist is a misspelled one, and so an error: a policy
+    that is not seen would be a policy that does not hold.
+    """
+    expected = _NOT_APPLIED.get(group)
+    if expected is not None and name not in expected:
+        known = [*expected, *kinds_of_group(group)]
+        message = f"unknown kind {name[:60]!r} in {group}"
+        return item.problem(message, "kind", code="MC0101", hint=did_you_mean(name, known))
+    what = "is not read by meshcore" if expected is None else "is not applied yet: it has no effect"
+    problem = item.problem(f"the kind {name[:60]} {what}", "kind", code="MC0101")
+    return replace(problem, severity=Severity.INFO if expected is None else Severity.WARNING)

@@ -13,7 +13,7 @@ from meshcore.config.document import Document
 from meshcore.config.models import module_of, names_in
 from meshcore.config.models.base import Model
 from meshcore.config.models.mesh_config import MeshConfig
-from meshcore.config.resources import Mesh
+from meshcore.config.resources import Mesh, Service
 
 Compiler = Callable[[Document[Model], Mesh], None]
 
@@ -35,7 +35,24 @@ def compile_documents(documents: Sequence[Document[Model]], revision: int) -> Me
         compiler = _compiler_of(document.kind)
         if compiler is not None:
             compiler(document, mesh)
+    mesh["services"] = _one_of_each(mesh["services"])
     return mesh
+
+
+def _one_of_each(services: list[Service]) -> list[Service]:
+    """Returns the services without the entries for hosts that Kubernetes has a service for.
+
+    Of such an entry only the names for certificates count. Source: Istio's ServiceEntry.
+    """
+    own = {s["host"]: s for s in services if s["origin"]["kind"] == "Service"}
+    kept: list[Service] = []
+    for service in services:
+        first = own.get(service["host"], service)
+        if first is service or service["origin"]["kind"] == "Service":
+            kept.append(service)
+        else:
+            first["subject_alt_names"] += service["subject_alt_names"]
+    return kept
 
 
 @cache

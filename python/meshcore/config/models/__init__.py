@@ -59,3 +59,10 @@ def kind_named(name: str) -> Kind[Model] | None:
         return None
     kind = getattr(import_module(f"{__name__}.{module}"), "KIND", None)
     return kind if isinstance(kind, Kind) and kind.name == name else None
+
+
+def kinds_of_group(group: str) -> list[str]:
+    """Returns the names of the kinds that are read of an API group."""
+    modules = (import_module(f"{__name__}.{name}") for name in sorted(names_in(__name__)))
+    kinds = (getattr(module, "KIND", None) for module in modules)
+    return [kind.name for kind in kinds if isinstance(kind, Kind) and group in kind.groups]
