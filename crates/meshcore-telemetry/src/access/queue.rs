@@ -298,3 +298,6 @@ impl fmt::Display for QueueFull {
 }
 
 impl Error for QueueFull {}
+
+#[cfg(test)]
+mod tests;
