@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use time::OffsetDateTime;
+use time::{Month, OffsetDateTime};
 
 /// Form of a start time. Source: Envoy, access log operator `START_TIME`; strftime(3).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,10 +73,24 @@ impl TimeFormat {
         let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
         let date =
             OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let moment = Moment {
+            date,
+            day: date.to_calendar_date(),
+            clock: date.to_hms(),
+            nanos: since.subsec_nanos(),
+        };
         for part in &self.0 {
-            part.write(date, since.subsec_nanos(), out);
+            part.write(&moment, out);
         }
     }
+}
+
+/// A time taken apart once.
+struct Moment {
+    date: OffsetDateTime,
+    day: (i32, Month, u8),
+    clock: (u8, u8, u8),
+    nanos: u32,
 }
 
 fn first(text: &str) -> &str {
@@ -116,31 +130,32 @@ fn specifier(width: &str, name: char) -> Option<Vec<Part>> {
 }
 
 impl Part {
-    fn write(&self, date: OffsetDateTime, nanos: u32, out: &mut Vec<u8>) {
+    fn write(&self, moment: &Moment, out: &mut Vec<u8>) {
+        let ((year, month, day), (hour, minute, second)) = (moment.day, moment.clock);
         match self {
             Self::Literal(text) => out.extend_from_slice(text.as_bytes()),
-            Self::Year => digits(u64::from(date.year().unsigned_abs()), 4, out),
-            Self::ShortYear => digits(u64::from(date.year().unsigned_abs() % 100), 2, out),
-            Self::Month => digits(u64::from(u8::from(date.month())), 2, out),
-            Self::MonthName => short_name(date.month(), out),
-            Self::Day => digits(u64::from(date.day()), 2, out),
+            Self::Year => digits(u64::from(year.unsigned_abs()), 4, out),
+            Self::ShortYear => digits(u64::from(year.unsigned_abs() % 100), 2, out),
+            Self::Month => digits(u64::from(u8::from(month)), 2, out),
+            Self::MonthName => short_name(month, out),
+            Self::Day => digits(u64::from(day), 2, out),
             Self::PaddedDay => {
-                if date.day() < 10 {
+                if day < 10 {
                     out.push(b' ');
                 }
-                digits(u64::from(date.day()), 1, out);
+                digits(u64::from(day), 1, out);
             }
-            Self::DayOfYear => digits(u64::from(date.ordinal()), 3, out),
-            Self::WeekdayName => short_name(date.weekday(), out),
-            Self::Hour => digits(u64::from(date.hour()), 2, out),
-            Self::Minute => digits(u64::from(date.minute()), 2, out),
-            Self::Second => digits(u64::from(date.second()), 2, out),
+            Self::DayOfYear => digits(u64::from(moment.date.ordinal()), 3, out),
+            Self::WeekdayName => short_name(moment.date.weekday(), out),
+            Self::Hour => digits(u64::from(hour), 2, out),
+            Self::Minute => digits(u64::from(minute), 2, out),
+            Self::Second => digits(u64::from(second), 2, out),
             Self::Fraction(count) => {
                 let start = out.len();
-                digits(u64::from(nanos), 9, out);
+                digits(u64::from(moment.nanos), 9, out);
                 out.truncate(start.saturating_add(*count));
             }
-            Self::EpochSeconds => digits(date.unix_timestamp().unsigned_abs(), 1, out),
+            Self::EpochSeconds => digits(moment.date.unix_timestamp().unsigned_abs(), 1, out),
         }
     }
 }
