@@ -30,6 +30,8 @@ MAX_NODES = 2_000_000
 MAX_PROBLEMS = 100
 
 _MERGE = "<<"
+# Stands for a colon while libyaml reads: of the Unicode private use area.
+_SPARED = "\ue03a"
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ def compose(source: Source, budget: Budget, problems: list[Diagnostic]) -> list[
         return []
     composer = _Composer(source, budget, problems)
     try:
-        loader = yaml.CSafeLoader(source.text)
+        loader = yaml.CSafeLoader(_spared(source.text))
         try:
             while loader.check_event():
                 composer.take(loader.get_event())  # type: ignore[arg-type]  # there is one
@@ -127,6 +129,8 @@ class _Composer:
 
     def _scalar(self, event: ScalarEvent) -> None:
         self._spend(1, event)
+        if _SPARED in event.value and _SPARED not in self._source.text:
+            event.value = event.value.replace(_SPARED, ":")
         place = _place(event)
         top = self._stack[-1] if self._stack else None
         if top is not None and isinstance(top.node, Mapping) and top.key is None:
@@ -247,6 +251,18 @@ class _Composer:
     def _check_depth(self, depth: int, event: Event) -> None:
         if len(self._stack) + depth > MAX_DEPTH:
             raise _Stopped(f"nested deeper than {MAX_DEPTH} levels", event)
+
+
+def _spared(text: str) -> str:
+    """Returns `text` so that `[fd00::]` is an address, as kubectl reads it.
+
+    libyaml takes a colon before a bracket for the end of a key.
+    """
+    if _SPARED in text:
+        return text
+    for bracket in ",[]{}":
+        text = text.replace(f"::{bracket}", f":{_SPARED}{bracket}")
+    return text
 
 
 def _grow(parent: Items | Mapping, child: Node) -> None:

@@ -34,6 +34,14 @@ def test_values_know_their_place():
     assert find(node, ("not", "there")) == (1, 1)
 
 
+def test_addresses_may_end_in_colons_before_a_bracket():
+    [document], problems = composed("a: [fd00::, 1]\nb: {c: 1::}\nd: x::]\n")
+    assert document == {"a": ["fd00::", 1], "b": {"c": "1::"}, "d": "x::]"}
+    assert not problems
+    [document], _ = composed("a: '\ue03a'\n")
+    assert document == {"a": "\ue03a"}
+
+
 def test_merge_keys_give_what_is_not_given_before_or_after():
     text = """
 base: &base {a: 1, b: 2}
