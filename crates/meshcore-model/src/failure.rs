@@ -15,6 +15,8 @@ pub enum Kind {
     TargetTooLong,
     /// The client's header is too large.
     HeadTooLarge,
+    /// The client expects something other than a 100.
+    ExpectationFailed,
     /// The client asked for a transfer coding that is not known.
     NotImplemented,
     /// The client speaks another version of HTTP.
@@ -71,6 +73,7 @@ impl Kind {
             Self::NoRoute => 404,
             Self::RequestTimeout => 408,
             Self::TargetTooLong => 414,
+            Self::ExpectationFailed => 417,
             Self::HeadTooLarge => 431,
             Self::DownstreamClosed => 499,
             Self::Internal => 500,
@@ -104,6 +107,7 @@ impl Kind {
             Self::BadRequest
             | Self::TargetTooLong
             | Self::HeadTooLarge
+            | Self::ExpectationFailed
             | Self::Internal
             | Self::Loop
             | Self::UpstreamProtocol => 13,
@@ -128,6 +132,7 @@ impl Kind {
             Self::BadRequest
             | Self::TargetTooLong
             | Self::HeadTooLarge
+            | Self::ExpectationFailed
             | Self::NotImplemented
             | Self::VersionNotSupported => Some(Flag::DownstreamProtocolError),
             Self::RequestTimeout => Some(Flag::StreamIdleTimeout),
@@ -154,6 +159,7 @@ impl Kind {
             Self::BadRequest => "bad_request",
             Self::TargetTooLong => "target_too_long",
             Self::HeadTooLarge => "head_too_large",
+            Self::ExpectationFailed => "expectation_failed",
             Self::NotImplemented => "not_implemented",
             Self::VersionNotSupported => "version_not_supported",
             Self::RequestTimeout => "request_timeout",
@@ -185,6 +191,7 @@ impl Kind {
             Self::BadRequest => "bad request",
             Self::TargetTooLong => "request target too long",
             Self::HeadTooLarge => "request header too large",
+            Self::ExpectationFailed => "expectation is not 100-continue",
             Self::NotImplemented => "not implemented",
             Self::VersionNotSupported => "version of HTTP not supported",
             Self::RequestTimeout => "request timeout",
@@ -220,6 +227,7 @@ impl Kind {
             Self::BadRequest
             | Self::TargetTooLong
             | Self::HeadTooLarge
+            | Self::ExpectationFailed
             | Self::NotImplemented
             | Self::VersionNotSupported
             | Self::RequestTimeout

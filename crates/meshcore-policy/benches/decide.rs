@@ -2,6 +2,8 @@
 //! of rules? Unit: nanoseconds a decision. Targets: flat from 10 to 10,000 rules; 20 rules of
 //! authorization under 1 us.
 #![expect(missing_docs, reason = "criterion's macros")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "as in tests")]
+#![expect(clippy::arithmetic_side_effects, reason = "as in tests")]
 
 use std::hint::black_box;
 

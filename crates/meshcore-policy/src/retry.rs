@@ -54,6 +54,7 @@ fn retries_failure(policy: &RetryPolicy, kind: Kind, sent: bool) -> bool {
         Kind::BadRequest
         | Kind::TargetTooLong
         | Kind::HeadTooLarge
+        | Kind::ExpectationFailed
         | Kind::NotImplemented
         | Kind::VersionNotSupported
         | Kind::RequestTimeout

@@ -5,6 +5,7 @@ use meshcore_http::{Method, ResponseHead};
 use meshcore_model::Kind;
 
 use crate::exchange::Exchange;
+use crate::hooks::Denial;
 use crate::record::Record;
 use crate::recycle::Recycled;
 use crate::sink::SinkError;
@@ -29,6 +30,34 @@ pub(crate) async fn refuse(exchange: &mut Exchange<'_>, kind: Kind, record: &mut
     let told = respond(exchange, &answer, Some(grpc_status), record).await;
     if told.is_err() {
         exchange.reply.close();
+    }
+}
+
+/// Tells the client what policy wants it to be told.
+pub(crate) async fn deny(exchange: &mut Exchange<'_>, denial: &Denial, record: &mut Record) {
+    if exchange.reply.is_started() {
+        exchange.reply.abort();
+        return;
+    }
+    let code: [(&[u8], &[u8]); 1] = [(b"x-meshcore-code", denial.code.as_bytes())];
+    let fields = if denial.code.is_empty() { &code[..0] } else { &code[..] };
+    let answer = Answer { status: denial.status, fields, body: denial.reason.as_bytes() };
+    let grpc_status = denial.grpc_status.unwrap_or_else(|| grpc_status_of(denial.status));
+    let told = respond(exchange, &answer, Some(grpc_status), record).await;
+    if told.is_err() {
+        exchange.reply.close();
+    }
+}
+
+/// Source: the gRPC mapping of HTTP statuses (`doc/http-grpc-status-mapping.md`).
+const fn grpc_status_of(status: u16) -> u8 {
+    match status {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => 14,
+        _ => 2,
     }
 }
 

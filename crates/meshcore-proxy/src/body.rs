@@ -95,11 +95,12 @@ impl<'c> Body<'c> {
         match self {
             Self::Empty => Some(Ok(Front::End)),
             Self::H1(body) => body.take_buffered().transpose(),
-            Self::H2(body) => match body.poll_next(&mut Context::from_waker(std::task::Waker::noop()))
-            {
-                Poll::Ready(front) => Some(front),
-                Poll::Pending => None,
-            },
+            Self::H2(body) => {
+                match body.poll_next(&mut Context::from_waker(std::task::Waker::noop())) {
+                    Poll::Ready(front) => Some(front),
+                    Poll::Pending => None,
+                }
+            }
         }
     }
 

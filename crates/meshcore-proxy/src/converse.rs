@@ -113,6 +113,11 @@ impl<F: Future<Output = Result<(), TransferError>>> Upload<F> {
         Self { future: Box::pin(future), done: None }
     }
 
+    /// Whether nothing is on its way that another try would have to wait for.
+    pub(crate) const fn can_repeat(&self) -> bool {
+        matches!(self.done, Some(Ok(()) | Err(TransferError::Sink(_))))
+    }
+
     /// Whether all was sent.
     pub(crate) fn is_complete(&self) -> bool {
         matches!(self.done, Some(Ok(())))

@@ -156,8 +156,12 @@ impl Upstream {
     /// Tunnels have no server name of their own: the address stands in, which is never sent.
     fn server_name(&self, sni: &str) -> Result<ServerName<'static>, Failure> {
         match (sni, &self.dial) {
-            ("", EndpointAddress::Socket(address)) => Ok(ServerName::IpAddress(address.ip().into())),
-            ("", EndpointAddress::Unix(_)) => Ok(ServerName::IpAddress(IpAddr::from([127, 0, 0, 1]).into())),
+            ("", EndpointAddress::Socket(address)) => {
+                Ok(ServerName::IpAddress(address.ip().into()))
+            }
+            ("", EndpointAddress::Unix(_)) => {
+                Ok(ServerName::IpAddress(IpAddr::from([127, 0, 0, 1]).into()))
+            }
             (sni, _) => ServerName::try_from(sni.to_owned())
                 .map_err(|error| Failure::because(Kind::UpstreamTls, error)),
         }

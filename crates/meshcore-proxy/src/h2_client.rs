@@ -15,6 +15,7 @@ use meshcore_model::{Failure, Kind};
 
 use crate::pool::Slot;
 use crate::stream::Stream;
+use crate::tunnel::TunnelStream;
 
 /// Windows of a connection to the next sidecar or an application. Source: the values with which
 /// a stream fills a link of 10 Gbit/s and 0.2 ms, and a connection four such streams.
@@ -35,7 +36,6 @@ pub(crate) struct H2Connection {
     max_idle_s: u64,
     max_streams: u32,
     max_requests: u32,
-    pub(crate) opened_s: u64,
     pub(crate) local: Option<SocketAddr>,
     /// Counts it against the limit of its cluster while it exists.
     _slot: Option<Slot>,
@@ -102,7 +102,6 @@ impl H2Connection {
             max_idle_s: limits.max_idle_s,
             max_streams: limits.max_streams,
             max_requests: limits.max_requests,
-            opened_s: now_s,
             local,
             _slot: slot,
         }))
@@ -148,6 +147,34 @@ impl H2Connection {
         let (response, send) =
             send.send_request(request, ended).map_err(|error| failure(&error))?;
         Ok(H2Exchange { response, send, active })
+    }
+
+    /// Opens a tunnel to `authority` through the peer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::request`]; `Denied` or `UpstreamRefused` when the peer answers so.
+    pub(crate) async fn tunnel(
+        self: &Rc<Self>,
+        authority: &str,
+        now_s: u64,
+    ) -> Result<TunnelStream, Failure> {
+        let request = http::Request::connect(authority)
+            .body(())
+            .map_err(|error| Failure::because(Kind::Internal, error))?;
+        self.active.set(self.active.get().saturating_add(1));
+        let active = Active { connection: Rc::clone(self), now_s };
+        let mut send = self.send.clone();
+        poll_fn(|cx| send.poll_ready(cx)).await.map_err(|error| failure(&error))?;
+        let (response, send) =
+            send.send_request(request, false).map_err(|error| failure(&error))?;
+        let response = response.await.map_err(|error| failure(&error))?;
+        let status = response.status();
+        if status != http::StatusCode::OK {
+            let cause = format!("tunnel to {authority}: {status}");
+            return Err(Failure::because(Kind::UpstreamRefused, cause));
+        }
+        Ok(TunnelStream::new(response.into_body(), send, Some(active)))
     }
 }
 

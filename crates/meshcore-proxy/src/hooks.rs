@@ -7,7 +7,7 @@ mod view;
 use std::fmt;
 use std::sync::Arc;
 
-use meshcore_model::Hook;
+use meshcore_model::{Attribute, Hook};
 use tokio::sync::oneshot;
 
 pub(crate) use cache::DecisionCache;
@@ -35,6 +35,9 @@ pub trait HookHost: Send + Sync + fmt::Debug {
 
     /// Grows whenever remembered decisions must be forgotten.
     fn cache_epoch(&self) -> u64;
+
+    /// Level of the Python log; sets it first, if one is given.
+    fn log_level(&self, set: Option<&str>) -> String;
 
     /// Text in Prometheus' format that is appended to the native metrics, made by Python.
     /// Called on the control thread, which it may block.
@@ -152,8 +155,8 @@ pub struct RequestRecord {
     pub request_bytes: u64,
     /// Bytes of the response's body.
     pub response_bytes: u64,
-    /// Values of the attributes that the hooks declared, in the order of [`Hook::reads`].
-    pub attributes: Vec<(String, String)>,
+    /// Values of the attributes that the hooks declared.
+    pub attributes: Vec<(Attribute, Option<String>)>,
 }
 
 /// No Python at all: no hook is registered, and none is called.
@@ -179,6 +182,10 @@ impl HookHost for NoHooks {
 
     fn cache_epoch(&self) -> u64 {
         0
+    }
+
+    fn log_level(&self, _set: Option<&str>) -> String {
+        "info".into()
     }
 
     fn exposition(&self) -> Vec<u8> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use meshcore_model::Failure;
 use meshcore_snapshot::Snapshot;
 
-use crate::answer::refuse;
+use crate::answer::{deny, refuse};
 use crate::authorize::authorize;
 use crate::client::Client;
 use crate::exchange::{After, Exchange};
@@ -35,7 +35,10 @@ pub(crate) async fn carry(
         Ok(after) => after,
         Err(failure) => {
             record.failed(&failure);
-            refuse(exchange, failure.kind(), &mut record).await;
+            match record.denial.take() {
+                Some(denial) => deny(exchange, &denial, &mut record).await,
+                None => refuse(exchange, failure.kind(), &mut record).await,
+            }
             After::Next
         }
     };

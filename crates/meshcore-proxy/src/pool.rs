@@ -56,7 +56,7 @@ impl H1Connection {
 #[derive(Debug, Default)]
 pub(crate) struct Pools {
     h1: RefCell<HashMap<UpstreamKey, Idle, RandomState>>,
-    pub(crate) h2: RefCell<HashMap<UpstreamKey, Vec<Rc<H2Connection>>, RandomState>>,
+    h2: RefCell<HashMap<UpstreamKey, Vec<Rc<H2Connection>>, RandomState>>,
 }
 
 #[derive(Debug)]
@@ -103,6 +103,18 @@ impl Pools {
         }
     }
 
+    /// An HTTP/2 connection that takes another request.
+    pub(crate) fn h2_with_room(&self, key: &UpstreamKey) -> Option<Rc<H2Connection>> {
+        let pools = self.h2.borrow();
+        pools.get(key)?.iter().find(|connection| connection.has_room()).map(Rc::clone)
+    }
+
+    /// Keeps an HTTP/2 connection, to be shared by requests.
+    pub(crate) fn put_h2(&self, key: &UpstreamKey, connection: &Rc<H2Connection>) {
+        let mut pools = self.h2.borrow_mut();
+        pools.entry_ref(key).or_default().push(Rc::clone(connection));
+    }
+
     /// Closes what the upstream has closed and what has waited too long.
     pub(crate) fn sweep(&self, now_s: u64) {
         self.h1.borrow_mut().retain(|_, idle| {
@@ -122,11 +134,6 @@ impl Pools {
     pub(crate) fn retain(&self, wanted: impl Fn(&UpstreamKey) -> bool) {
         self.h1.borrow_mut().retain(|key, _| wanted(key));
         self.h2.borrow_mut().retain(|key, _| wanted(key));
-    }
-
-    /// Connections that wait, for the admin page.
-    pub(crate) fn len(&self) -> usize {
-        self.h1.borrow().values().map(|idle| idle.connections.len()).sum()
     }
 }
 
@@ -153,6 +160,16 @@ pub(crate) struct Turn {
     retry: bool,
 }
 
+/// A request without a connection; it is counted while this exists.
+#[derive(Debug)]
+pub(crate) struct Queued<'u>(&'u AtomicU32);
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The limit is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full;
@@ -176,19 +193,15 @@ impl Usage {
         Ok(Slot { usage: Arc::clone(self) })
     }
 
-    /// Waits until a connection may be free, unless `limit` requests wait already.
-    pub(crate) async fn wait(&self, limit: u32) -> Result<(), Full> {
-        /// Leaves the queue even when the wait is given up.
-        struct Queued<'u>(&'u AtomicU32);
-        impl Drop for Queued<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
+    /// Counts a request that has no connection yet, unless there are `limit` already.
+    pub(crate) fn queue(&self, limit: u32) -> Result<Queued<'_>, Full> {
         enter(&self.pending, limit)?;
-        let _queued = Queued(&self.pending);
+        Ok(Queued(&self.pending))
+    }
+
+    /// Waits until a connection may be free.
+    pub(crate) async fn wait(&self) {
         self.returned.notified().await;
-        Ok(())
     }
 
     /// Connections and requests at the moment, for the admin page.

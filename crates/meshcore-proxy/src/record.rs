@@ -11,6 +11,7 @@ use meshcore_telemetry::{Labelled, Reporter, RequestKey, RequestProtocol, Securi
 
 use crate::client::{Client, Direction};
 use crate::exchange::is_grpc;
+use crate::hooks::Denial;
 use crate::recycle::Recycled;
 use crate::worker::Worker;
 
@@ -25,6 +26,8 @@ pub(crate) struct Record {
     pub(crate) details: &'static str,
     /// The document, or the hook, that decided against the request.
     pub(crate) reason: Option<Box<str>>,
+    /// What the client is told in place of the ordinary refusal.
+    pub(crate) denial: Option<Denial>,
     /// Why the upstream failed.
     pub(crate) cause: Option<Box<str>>,
     pub(crate) service: Option<Arc<ServiceLabels>>,
@@ -51,6 +54,7 @@ impl Record {
             flags: Flags::default(),
             details: "-",
             reason: None,
+            denial: None,
             cause: None,
             service: None,
             destination: None,
@@ -134,9 +138,9 @@ impl Record {
         if let Some(reason) = &self.reason {
             worker.recorder.count_by(Labelled::RequestsDenied, reason, 1);
         }
-        worker.access.http(worker, &self, client, head, took);
+        worker.access.http(worker, &self, client, (head, took));
         if !snapshot.hooks.of(HookStage::Telemetry).is_empty() {
-            worker.telemetry.add(worker, snapshot, &self, client, head, took);
+            worker.telemetry.add(worker, snapshot, &self, (client, head, took));
         }
     }
 }

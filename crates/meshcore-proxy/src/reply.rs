@@ -1,9 +1,11 @@
 //! The way back to the client of one request.
 
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use h2::server::SendResponse;
 use meshcore_http::h1::{BodyKind, ConnectionDirective, body_for_peer, write_response};
-use meshcore_http::{Method, ResponseHead, Version};
+use meshcore_http::{ResponseHead, Version};
 
 use crate::sink::{H1Sink, H2Sink, Sink, SinkError};
 use crate::stream::Conn;
@@ -21,7 +23,6 @@ pub(crate) struct H1Reply<'c> {
     pub(crate) conn: &'c Conn,
     pub(crate) out: &'c mut Vec<u8>,
     pub(crate) version: Version,
-    pub(crate) method: Method,
     /// The connection can carry another request after this one. Cleared when the answer says
     /// otherwise.
     pub(crate) keeps_alive: bool,
@@ -44,11 +45,11 @@ impl Reply<'_> {
         }
     }
 
-    /// What the client speaks.
-    pub(crate) const fn version(&self) -> Version {
+    /// Tells when the client has left.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            Self::H1(reply) => reply.version,
-            Self::H2(_) => Version::Http2,
+            Self::H1(reply) => reply.conn.poll_hangup(cx),
+            Self::H2(reply) => reply.respond.poll_reset(cx).map(|_reason| ()),
         }
     }
 

@@ -70,8 +70,8 @@ impl meshcore_policy::Request for Asked<'_> {
         self.0.scheme().name().as_bytes()
     }
 
-    fn header<'n>(&'n self, name: &'n [u8]) -> impl Iterator<Item = &'n [u8]> {
-        self.0.fields.values_named(name)
+    fn for_each_value<'v>(&'v self, name: &str, each: impl FnMut(&'v [u8])) {
+        self.0.fields.values_named(name.as_bytes()).for_each(each);
     }
 }
 
@@ -112,10 +112,7 @@ fn normalize(snapshot: &Snapshot, head: &mut RequestHead) -> Result<(), Failure>
     head.set_target(&target).map_err(|bad| Failure::because(Kind::BadRequest, bad.reason()))
 }
 
-fn route_inbound<'s>(
-    walk: &mut Walk<'_>,
-    snapshot: &'s Snapshot,
-) -> Result<Routed<'s>, Failure> {
+fn route_inbound<'s>(walk: &mut Walk<'_>, snapshot: &'s Snapshot) -> Result<Routed<'s>, Failure> {
     let number = walk.client.port;
     let port = snapshot.inbound.port(number).ok_or_else(|| {
         Failure::because(Kind::NoRoute, format!("port {number} is not one of this workload"))
@@ -154,7 +151,7 @@ async fn route_to_service<'s>(
     }
     let matched = select_route(vhost, port, &Asked(head)).ok_or(Kind::NoRoute)?;
     let rule = matched.rule;
-    walk.record.route = Some(Arc::clone(&rule.name));
+    walk.record.route = Some(Arc::clone(matched.name));
     let to = match &rule.action {
         RuleAction::Redirect(redirect) => To::Redirect(redirect),
         RuleAction::Respond { status, body } => To::Respond(*status, body),
@@ -176,8 +173,7 @@ async fn ask_hooks<'s>(
     (vhost, port): (&'s VirtualHost, u16),
 ) -> Result<Option<&'s Arc<Cluster>>, Failure> {
     let host = head.host();
-    for hook in
-        snapshot.hooks.for_request(HookStage::Route, host, head.path(), head.method_bytes())
+    for hook in snapshot.hooks.for_request(HookStage::Route, host, head.path(), head.method_bytes())
     {
         let view = View {
             request: head,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use meshcore_http::{Fields, Known, RequestHead, ResponseHead};
 use meshcore_model::{Failure, Flag, HookStage, Kind};
-use meshcore_policy::rewrite_target;
+use meshcore_policy::{Abort, inject, rewrite_path};
 use meshcore_snapshot::{Fault, HeaderEdits};
 
 use crate::authorize::Authorized;
@@ -26,9 +26,6 @@ impl<'s> Shaped<'s> {
     }
 }
 
-/// Parts in a million.
-const MILLION: u64 = 1_000_000;
-
 /// Applies faults, rewrites, header edits and hooks to the request.
 ///
 /// # Errors
@@ -41,7 +38,7 @@ pub(crate) async fn shape<'s>(
 ) -> Result<Shaped<'s>, Failure> {
     let routed = authorized.into_routed();
     if let Some(fault) = routed.rule().and_then(|rule| rule.fault) {
-        inject(walk, fault).await?;
+        suffer(walk, &fault).await?;
     }
     add_request_id(walk.worker, exchange.head)?;
     if walk.client.direction == Direction::Inbound {
@@ -52,27 +49,19 @@ pub(crate) async fn shape<'s>(
     Ok(Shaped(routed))
 }
 
-async fn inject(walk: &mut Walk<'_>, fault: Fault) -> Result<(), Failure> {
-    let falls_on = |share_ppm: u32| walk.worker.random() % MILLION < u64::from(share_ppm);
-    if let Some((delay_ms, share_ppm)) = fault.delay
-        && falls_on(share_ppm)
-    {
+async fn suffer(walk: &mut Walk<'_>, fault: &Fault) -> Result<(), Failure> {
+    let injection = inject(fault, || walk.worker.random());
+    if let Some(delay_ms) = injection.delay_ms {
         walk.record.flag(Flag::DelayInjected);
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
     }
-    if let Some((status, share_ppm)) = fault.abort
-        && falls_on(share_ppm)
-    {
-        walk.record.denial = Some(aborted(status, None));
-        return Err(Kind::FaultInjected.into());
-    }
-    if let Some((grpc_status, share_ppm)) = fault.abort_grpc
-        && falls_on(share_ppm)
-    {
-        walk.record.denial = Some(aborted(200, u8::try_from(grpc_status).ok()));
-        return Err(Kind::FaultInjected.into());
-    }
-    Ok(())
+    let denial = match injection.abort {
+        None => return Ok(()),
+        Some(Abort::Http(status)) => aborted(status, None),
+        Some(Abort::Grpc(status)) => aborted(200, u8::try_from(status).ok()),
+    };
+    walk.record.denial = Some(denial);
+    Err(Kind::FaultInjected.into())
 }
 
 fn aborted(status: u16, grpc_status: Option<u8>) -> Denial {
@@ -87,7 +76,7 @@ fn add_request_id(worker: &Worker, head: &mut RequestHead) -> Result<(), Failure
     let (high, low) = (worker.random(), worker.random());
     let high = high & !0xf000 | 0x4000;
     let low = low & !(0b11 << 62) | 0b10 << 62;
-    let mut id = IdText::default();
+    let mut id = IdText { text: [0; 36], length: 0 };
     let written = write!(
         id,
         "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
@@ -102,7 +91,6 @@ fn add_request_id(worker: &Worker, head: &mut RequestHead) -> Result<(), Failure
 }
 
 /// The text of a UUID, without a place on the heap.
-#[derive(Default)]
 struct IdText {
     text: [u8; 36],
     length: usize,
@@ -150,8 +138,13 @@ fn edit_request(routed: &Routed<'_>, head: &mut RequestHead) -> Result<(), Failu
     let Some(matched) = &routed.matched else { return Ok(()) };
     let rule = matched.rule;
     if let Some(rewrite) = &rule.rewrite {
-        if let Some(target) = rewrite_target(rewrite, matched, head.path(), head.query()) {
-            head.set_target(&target).map_err(|bad| Failure::because(Kind::Internal, bad.reason()))?;
+        if let Some(mut target) = rewrite_path(rewrite, matched.form, head.path()) {
+            if let Some(query) = head.query() {
+                target.push(b'?');
+                target.extend_from_slice(query);
+            }
+            head.set_target(&target)
+                .map_err(|bad| Failure::because(Kind::Internal, bad.reason()))?;
         }
         if let Some(authority) = &rewrite.authority {
             set_authority(head, authority.as_bytes())?;
@@ -236,9 +229,9 @@ async fn ask_hooks(
 pub(crate) fn apply_request_edits(head: &mut RequestHead, edits: &Edits) -> Result<(), Failure> {
     apply_edits(&mut head.fields, edits)?;
     match &edits.path {
-        Some(path) => head
-            .set_target(path)
-            .map_err(|bad| Failure::because(Kind::Internal, bad.reason())),
+        Some(path) => {
+            head.set_target(path).map_err(|bad| Failure::because(Kind::Internal, bad.reason()))
+        }
         None => Ok(()),
     }
 }

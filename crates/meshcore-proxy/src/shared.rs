@@ -1,15 +1,17 @@
 //! What all workers of a process share. Nothing here is written while a request is carried,
 //! except the counts of clusters with limits.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
-use meshcore_snapshot::{ClusterId, Snapshot, SnapshotCell};
-use meshcore_telemetry::Registry;
+use meshcore_model::{Hook, Listen, Mesh};
+use meshcore_snapshot::{ClusterId, Rejected, Snapshot, SnapshotCell, SnapshotWriter, Stale};
+use meshcore_telemetry::{Level, Registry};
 use meshcore_tls::{MeshTls, Originator};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 
 use crate::access::AccessLog;
 use crate::hooks::HookHost;
@@ -25,21 +27,41 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) hooks: Arc<dyn HookHost>,
     pub(crate) access: RwLock<Option<Arc<AccessLog>>>,
-    /// Addresses we listen on: connecting to them would be a loop.
-    pub(crate) own: Vec<SocketAddr>,
-    pub(crate) draining: AtomicBool,
+    /// Where we listen.
+    pub(crate) listen: Listen,
+    change: Mutex<Change>,
+    changed: Notify,
+    draining: AtomicBool,
+    workers: AtomicUsize,
     usages: Mutex<HashMap<ClusterId, Arc<Usage>>>,
     retired: Mutex<Vec<Arc<Snapshot>>>,
 }
 
+/// What a change changes.
+#[derive(Debug)]
+struct Change {
+    writer: SnapshotWriter,
+    hooks: Vec<Hook>,
+}
+
+/// Why a snapshot was not put in force.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    #[error(transparent)]
+    Stale(#[from] Stale),
+}
+
 impl Shared {
     pub(crate) fn new(
-        cell: Arc<SnapshotCell>,
+        snapshot: (Snapshot, Vec<Hook>),
         tls: Option<Arc<MeshTls>>,
         registry: Registry,
         hooks: Arc<dyn HookHost>,
-        own: Vec<SocketAddr>,
+        listen: Listen,
     ) -> Self {
+        let (cell, writer) = SnapshotCell::new(snapshot.0);
         Self {
             cell,
             tls,
@@ -47,11 +69,55 @@ impl Shared {
             registry,
             hooks,
             access: RwLock::new(None),
-            own,
+            listen,
+            change: Mutex::new(Change { writer, hooks: snapshot.1 }),
+            changed: Notify::new(),
             draining: AtomicBool::new(false),
+            workers: AtomicUsize::new(0),
             usages: Mutex::default(),
             retired: Mutex::default(),
         }
+    }
+
+    /// Compiles a revision and puts it in force. `before_store` runs when it is known to be
+    /// good; its error keeps everything as it is.
+    pub(crate) fn apply<E: From<Refused>>(
+        &self,
+        mesh: &Mesh,
+        hooks: Option<Vec<Hook>>,
+        before_store: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut change = self.change.lock();
+        let before = self.cell.load();
+        let hooks = hooks.unwrap_or_else(|| change.hooks.clone());
+        let snapshot = Snapshot::compile(mesh, &before.node, &hooks, Some(&before))
+            .map_err(|rejected| E::from(Refused::Rejected(rejected)))?;
+        if snapshot.revision < before.revision {
+            let stale = Stale { current: before.revision, offered: snapshot.revision };
+            return Err(E::from(Refused::Stale(stale)));
+        }
+        before_store()?;
+        let retired = change.writer.store(snapshot).map_err(|stale| E::from(stale.into()))?;
+        change.hooks = hooks;
+        drop(change);
+        self.retire(retired);
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Puts new addresses of a name in force.
+    pub(crate) fn resolved(&self, host: &str, addresses: &[IpAddr]) {
+        let mut change = self.change.lock();
+        let Some(snapshot) = self.cell.load().with_resolved(host, addresses) else { return };
+        if let Ok(retired) = change.writer.store(snapshot) {
+            drop(change);
+            self.retire(retired);
+        }
+    }
+
+    /// Waits for the next change.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// The counts of a cluster, which outlive its snapshots.
@@ -59,18 +125,58 @@ impl Shared {
         Arc::clone(self.usages.lock().entry(cluster).or_default())
     }
 
+    /// Connections and requests of a cluster with limits, at the moment.
+    pub(crate) fn usage_of(&self, cluster: ClusterId) -> Option<(u32, u32)> {
+        self.usages.lock().get(&cluster).map(|usage| usage.now())
+    }
+
+    /// Whether connecting to `address` would come back to us.
+    pub(crate) fn is_own(&self, address: SocketAddr) -> bool {
+        let listen = &self.listen;
+        [listen.outbound, listen.inbound, listen.hbone].contains(&Some(address))
+    }
+
+    /// Whether `address` is where our application's calls come in.
+    pub(crate) fn is_own_outbound(&self, address: SocketAddr) -> bool {
+        self.listen.outbound == Some(address)
+    }
+
+    pub(crate) fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.registry.set(Level::Draining, 1);
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Takes a snapshot that a worker is done with, to be freed elsewhere.
+    /// A worker began.
+    pub(crate) fn worker_began(&self) {
+        self.workers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A worker ended.
+    pub(crate) fn worker_ended(&self) {
+        self.workers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether no worker is left.
+    pub(crate) fn has_ended_workers(&self) -> bool {
+        self.workers.load(Ordering::Relaxed) == 0
+    }
+
+    /// Takes a snapshot that somebody is done with, to be freed on the control thread.
     pub(crate) fn retire(&self, snapshot: Arc<Snapshot>) {
         self.retired.lock().push(snapshot);
     }
 
-    /// Frees what workers are done with.
+    /// Frees the snapshots that nobody uses any more.
     pub(crate) fn free_retired(&self) {
-        let retired = std::mem::take(&mut *self.retired.lock());
+        let mut retired = self.retired.lock();
+        let (used, free): (Vec<_>, Vec<_>) =
+            retired.drain(..).partition(|snapshot| Arc::strong_count(snapshot) > 1);
+        *retired = used;
         drop(retired);
+        drop(free);
     }
 }

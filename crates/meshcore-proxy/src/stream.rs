@@ -55,6 +55,43 @@ impl Stream {
         self.tcp().and_then(|stream| stream.local_addr().ok())
     }
 
+    /// The ALPN name that was agreed on, of TLS.
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+            Self::Tcp(_) | Self::Unix(_) | Self::Tunnel(_) => None,
+        }
+    }
+
+    /// Reads what there is into `buffer`; 0 is the end of the stream. Cancel safe.
+    pub(crate) async fn read_some(&mut self, buffer: &mut Buffer) -> io::Result<usize> {
+        poll_fn(|cx| {
+            let mut room = ReadBuf::new(buffer.room()?);
+            let read = Pin::new(&mut *self).poll_read(cx, &mut room);
+            let count = room.filled().len();
+            buffer.extend(count);
+            buffer.release_if_empty();
+            read.map_ok(|()| count)
+        })
+        .await
+    }
+
+    /// Tells when the peer has closed, where that can be seen without reading.
+    fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.tcp() {
+            Some(stream) => {
+                let mut byte = [0; 1];
+                let mut buffer = ReadBuf::new(&mut byte);
+                match stream.poll_peek(cx, &mut buffer) {
+                    Poll::Ready(Ok(count)) if count > 0 => Poll::Pending,
+                    Poll::Ready(Ok(_) | Err(_)) => Poll::Ready(()),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
+            None => Poll::Pending,
+        }
+    }
+
     /// Whether nothing has arrived and the peer has not closed, without asking the system: the
     /// runtime already knows.
     pub(crate) fn is_quiet(&mut self) -> bool {
@@ -173,8 +210,10 @@ impl Conn {
         self.0.borrow_mut().is_quiet()
     }
 
-    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
-        self.0.borrow().local_addr()
+    /// Tells when the peer has closed, where that can be seen without reading. When there are
+    /// bytes to read instead, it is not told any more.
+    pub(crate) fn poll_hangup(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.borrow_mut().poll_hangup(cx)
     }
 
     /// Reads what there is into `buffer`, taking memory only when there is something; 0 is the

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use crate::buffer::Buffer;
+use crate::h2_client::Active;
 use crate::stream::Stream;
 
 /// Bytes copied in one direction before it is worth a pipe. Source: measured; splice(2) costs
@@ -110,7 +111,12 @@ fn put_pipe(pipe: Pipe) {
     });
 }
 
-async fn carry<R, W>(mut from: R, mut buffer: Buffer, mut to: W, moved: &Cell<u64>) -> io::Result<()>
+async fn carry<R, W>(
+    mut from: R,
+    mut buffer: Buffer,
+    mut to: W,
+    moved: &Cell<u64>,
+) -> io::Result<()>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -191,11 +197,17 @@ pub(crate) struct TunnelStream {
     send: SendStream<Bytes>,
     piece: Bytes,
     is_ended: bool,
+    /// Keeps the connection counted as in use.
+    _active: Option<Active>,
 }
 
 impl TunnelStream {
-    pub(crate) const fn new(receive: RecvStream, send: SendStream<Bytes>) -> Self {
-        Self { receive, send, piece: Bytes::new(), is_ended: false }
+    pub(crate) const fn new(
+        receive: RecvStream,
+        send: SendStream<Bytes>,
+        active: Option<Active>,
+    ) -> Self {
+        Self { receive, send, piece: Bytes::new(), is_ended: false, _active: active }
     }
 }
 

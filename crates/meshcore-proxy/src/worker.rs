@@ -7,16 +7,19 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use meshcore_balance::{Health, Loads};
-use meshcore_model::{ServiceLabels, WorkloadLabels};
+use meshcore_balance::{Cursors, Health, Loads};
+use meshcore_model::{Failure, Kind, ServiceLabels, WorkloadLabels};
 use meshcore_snapshot::{Cluster, ClusterId, Reader, Snapshot};
-use meshcore_telemetry::Recorder;
+use meshcore_telemetry::{Counter, Labelled, Recorder};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use crate::access::AccessBatch;
+use crate::access::{AccessBatch, TelemetryBatch};
 use crate::buffer::trim_pool;
 use crate::dial::UpstreamKey;
 use crate::hooks::DecisionCache;
 use crate::pool::{Pools, Usage};
+use crate::proxy::Phase;
 use crate::shared::Shared;
 use crate::waits::Waits;
 
@@ -29,19 +32,30 @@ pub(crate) struct Worker {
     pub(crate) waits: Rc<Waits>,
     pub(crate) loads: RefCell<Loads>,
     pub(crate) health: RefCell<Health>,
+    pub(crate) cursors: RefCell<Cursors>,
     pub(crate) decisions: DecisionCache,
     pub(crate) access: AccessBatch,
+    pub(crate) telemetry: TelemetryBatch,
+    pub(crate) unknown_service: Arc<ServiceLabels>,
+    pub(crate) passthrough_cluster: Arc<str>,
     pub(crate) unknown_workload: Arc<WorkloadLabels>,
     pub(crate) passthrough: Arc<ServiceLabels>,
     pub(crate) black_hole: Arc<ServiceLabels>,
     reader: RefCell<Reader>,
+    pinned: RefCell<Pinned>,
     usages: RefCell<HashMap<ClusterId, Arc<Usage>, RandomState>>,
     random: Cell<u64>,
     started: Instant,
 }
 
+/// A snapshot that a request keeps to its end. Counted without atomics: it stays on its worker.
+pub(crate) type Pinned = Rc<Arc<Snapshot>>;
+
 /// Buffers kept through a quiet time; the rest is given back.
 const KEPT_BUFFERS: usize = 8;
+
+/// How often a drain looks whether all connections have ended.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
 
 /// Ticks between two times that unused buffers are given back.
 const TRIM_EVERY_S: u64 = 10;
@@ -49,20 +63,26 @@ const TRIM_EVERY_S: u64 = 10;
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, seed: u64) -> Rc<Self> {
         let service = |name: &str| {
-            meshcore_model::LabelIds::of_process().service(ServiceLabels {
-                name: name.into(),
-                ..ServiceLabels::default()
-            })
+            meshcore_model::LabelIds::of_process()
+                .service(ServiceLabels { name: name.into(), ..ServiceLabels::default() })
         };
+        let reader = shared.cell.reader();
+        let access = AccessBatch::default();
+        access.take_over(shared.access.read().as_ref());
         Rc::new(Self {
             recorder: shared.registry.recorder(),
-            reader: RefCell::new(shared.cell.reader()),
+            pinned: RefCell::new(Rc::new(Arc::clone(reader.held()))),
+            reader: RefCell::new(reader),
             pools: Pools::default(),
             waits: Rc::new(Waits::default()),
             loads: RefCell::default(),
             health: RefCell::default(),
+            cursors: RefCell::default(),
             decisions: DecisionCache::default(),
-            access: AccessBatch::default(),
+            access,
+            telemetry: TelemetryBatch::default(),
+            unknown_service: Arc::new(ServiceLabels::default()),
+            passthrough_cluster: Arc::from("PassthroughCluster"),
             unknown_workload: Arc::new(WorkloadLabels::default()),
             passthrough: service("PassthroughCluster"),
             black_hole: service("BlackHoleCluster"),
@@ -74,13 +94,14 @@ impl Worker {
     }
 
     /// The snapshot in force. A request keeps the one it began with.
-    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+    pub(crate) fn snapshot(&self) -> Pinned {
         let mut reader = self.reader.borrow_mut();
         if let Some(before) = reader.refresh() {
             self.take_over(&before, reader.held());
+            *self.pinned.borrow_mut() = Rc::new(Arc::clone(reader.held()));
             self.shared.retire(before);
         }
-        Arc::clone(reader.held())
+        Rc::clone(&self.pinned.borrow())
     }
 
     /// A random number; not for secrets. Source: Marsaglia, "Xorshift RNGs" (2003), with the
@@ -97,24 +118,63 @@ impl Worker {
     /// The counts of a cluster that has limits; `None` costs nothing.
     pub(crate) fn usage(&self, cluster: &Cluster) -> Option<Arc<Usage>> {
         let limits = &cluster.limits;
-        let unlimited = [
-            limits.max_connections,
-            limits.max_pending,
-            limits.max_requests,
-            limits.max_retries,
-        ];
+        let unlimited =
+            [limits.max_connections, limits.max_pending, limits.max_requests, limits.max_retries];
         if unlimited.iter().all(|limit| *limit == u32::MAX) {
             return None;
         }
         let mut usages = self.usages.borrow_mut();
-        let usage =
-            usages.entry(cluster.id).or_insert_with(|| self.shared.usage(cluster.id));
+        let usage = usages.entry(cluster.id).or_insert_with(|| self.shared.usage(cluster.id));
         Some(Arc::clone(usage))
     }
 
     /// Whole seconds since the worker began.
     pub(crate) fn now_s(&self) -> u64 {
         self.waits.now_s()
+    }
+
+    /// Milliseconds since the worker began.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Counts a connection that policy denied.
+    pub(crate) fn count_denied(&self, failure: &Failure) {
+        if failure.kind() == Kind::Denied {
+            self.recorder.count_by(Labelled::RequestsDenied, &failure.reason(), 1);
+        }
+    }
+
+    /// Serves until it is told to drain, then until all connections have ended, the time is up,
+    /// or it is told to stop.
+    pub(crate) async fn run_until_drained(
+        &self,
+        mut phase: watch::Receiver<Phase>,
+        accepting: Vec<JoinHandle<()>>,
+        within: Duration,
+    ) {
+        let is_over = phase.wait_for(|phase| *phase > Phase::Serving).await.is_err();
+        for accept in accepting {
+            accept.abort();
+        }
+        if is_over {
+            return;
+        }
+        self.waits.drain();
+        let open = self.waits.len();
+        let draining = async {
+            while self.waits.len() > 0 {
+                tokio::time::sleep(DRAIN_POLL).await;
+                self.waits.drain();
+            }
+        };
+        tokio::select! {
+            _late = tokio::time::timeout(within, draining) => {}
+            _stopped = phase.wait_for(|phase| *phase == Phase::Stopped) => {}
+        }
+        let cut = self.waits.len();
+        self.recorder.count(Counter::DrainedConnections, open.saturating_sub(cut) as u64);
+        self.recorder.count(Counter::DrainCutConnections, cut as u64);
     }
 
     /// Looks after everything that has a time limit, once a second, for ever.
@@ -130,7 +190,8 @@ impl Worker {
                 trim_pool(KEPT_BUFFERS);
             }
             drop(self.snapshot());
-            self.access.flush(&self.recorder);
+            self.access.flush(&self);
+            self.telemetry.flush(&self);
             if self.shared.is_draining() {
                 self.waits.drain();
             }
@@ -140,6 +201,9 @@ impl Worker {
     /// Closes idle connections to endpoints that are gone. Ids are never given again, so a
     /// connection under a living id is good.
     fn take_over(&self, before: &Snapshot, now: &Snapshot) {
+        self.access.take_over(self.shared.access.read().as_ref());
+        self.loads.borrow_mut().trim();
+        self.health.borrow_mut().trim(self.now_ms());
         if before.revision == now.revision {
             return;
         }

@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use meshcore_model::{Identity, LoadBalancer, Origin, OutlierDetection, Protocol, TlsOrigination};
+use meshcore_model::{ServiceLabels, WorkloadLabels};
 
 use crate::ids::{ClusterId, EndpointId};
-use crate::labels::{ServiceLabels, WorkloadLabels};
 
 /// A port of a service, or a subset of it, as this node calls it.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,21 +43,73 @@ pub struct Cluster {
     pub service_origin: Arc<Origin>,
     /// The document of the traffic policy in force.
     pub policy_origin: Option<Arc<Origin>>,
-    /// Sum of the endpoints' weights.
-    pub(crate) total_weight: u64,
-    /// All endpoints have the same weight.
-    pub(crate) equal_weights: bool,
+    pub(crate) weights: Weights,
+}
+
+/// The weights of a cluster's endpoints, made ready for choosing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Weights {
+    /// Sum of the weights up to and with each endpoint; empty when all weights are equal.
+    sums: Box<[u64]>,
+    stride: u64,
+}
+
+impl Weights {
+    fn of(endpoints: &[Endpoint]) -> Self {
+        let first = endpoints.first().map(|one| one.weight);
+        if endpoints.iter().all(|one| Some(one.weight) == first) {
+            return Self::default();
+        }
+        let add = |sum: &mut u64, one: &Endpoint| {
+            *sum = sum.saturating_add(u64::from(one.weight));
+            Some(*sum)
+        };
+        let sums: Box<[u64]> = endpoints.iter().scan(0, add).collect();
+        let stride = stride(sums.last().copied().unwrap_or(0));
+        Self { sums, stride }
+    }
+
+    /// Whether all weights are equal.
+    pub fn are_equal(&self) -> bool {
+        self.sums.is_empty()
+    }
+
+    /// Sum of the weights; 0 when they are equal.
+    pub fn total(&self) -> u64 {
+        self.sums.last().copied().unwrap_or(0)
+    }
+
+    /// Position of the endpoint that a point below [`Weights::total`] falls on.
+    pub fn position(&self, point: u64) -> usize {
+        self.sums.partition_point(|sum| *sum <= point)
+    }
+
+    /// The points `stride * n mod total` meet every endpoint exactly as often as its weight says
+    /// in `total` steps, and spread the turns of each over them.
+    pub fn stride(&self) -> u64 {
+        self.stride
+    }
+}
+
+/// The number nearest to the golden section of `total` that has no divisor in common with it.
+/// Source: Knuth, The Art of Computer Programming, volume 3, section 6.4 (the golden section
+/// spreads its multiples most evenly).
+fn stride(total: u64) -> u64 {
+    let golden = total.saturating_mul(618) / 1000;
+    (golden.max(1)..total).find(|number| divisor(*number, total) == 1).unwrap_or(1)
+}
+
+fn divisor(mut a: u64, mut b: u64) -> u64 {
+    while let Some(rest) = a.checked_rem(b) {
+        (a, b) = (b, rest);
+    }
+    a
 }
 
 impl Cluster {
-    /// Sum of the endpoints' weights.
-    pub fn total_weight(&self) -> u64 {
-        self.total_weight
-    }
-
-    /// Whether all endpoints have the same weight.
-    pub fn has_equal_weights(&self) -> bool {
-        self.equal_weights
+    /// The weights of the endpoints.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
     }
 
     /// The endpoint of this id.
@@ -66,9 +118,7 @@ impl Cluster {
     }
 
     pub(crate) fn weigh(&mut self) {
-        self.total_weight = self.endpoints.iter().map(|one| u64::from(one.weight)).sum();
-        let first = self.endpoints.first().map(|one| one.weight);
-        self.equal_weights = self.endpoints.iter().all(|one| Some(one.weight) == first);
+        self.weights = Weights::of(&self.endpoints);
     }
 }
 

@@ -71,7 +71,8 @@ impl Hooks {
 }
 
 impl SnapshotHook {
-    fn meets(&self, host: &[u8], path: &[u8], method: &[u8]) -> bool {
+    /// Whether a request meets the hook. `host` is without its port and in lower case.
+    pub fn meets(&self, host: &[u8], path: &[u8], method: &[u8]) -> bool {
         let hook = &self.hook;
         (self.hosts.is_empty() || self.hosts.iter().any(|filter| filter.is_match(host)))
             && (hook.path_prefixes.is_empty()

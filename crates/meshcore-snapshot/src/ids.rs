@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::labels::{ServiceLabels, WorkloadLabels};
 use crate::map::Map;
 
 /// A cluster. The same name keeps its id in later snapshots of the process.
@@ -38,22 +37,6 @@ impl EndpointId {
     }
 }
 
-/// A set of labels of a workload or a service; 0 is what is not known.
-///
-/// The same labels keep their id in later snapshots of the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LabelId(u32);
-
-impl LabelId {
-    /// Labels that are not known.
-    pub const UNKNOWN: Self = Self(0);
-
-    /// Position in arrays that have a slot for every set of labels.
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
 /// Ids for endpoints that had none. Each snapshot hands the counter to the next.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct EndpointIds(u32);
@@ -71,19 +54,11 @@ impl EndpointIds {
 #[derive(Debug, Clone)]
 pub(crate) struct Ids {
     clusters: Map<Arc<str>, ClusterId>,
-    workloads: Map<WorkloadLabels, Arc<WorkloadLabels>>,
-    services: Map<ServiceLabels, Arc<ServiceLabels>>,
-    next_label: u32,
 }
 
 impl Default for Ids {
     fn default() -> Self {
-        Self {
-            clusters: Map::default(),
-            workloads: Map::default(),
-            services: Map::default(),
-            next_label: 1,
-        }
+        Self { clusters: Map::default() }
     }
 }
 
@@ -94,37 +69,14 @@ impl Ids {
         *self.clusters.entry(Arc::clone(name)).or_insert(next)
     }
 
+    /// The id of the cluster of this name, if it ever had one.
+    pub(crate) fn cluster_named(&self, name: &str) -> Option<ClusterId> {
+        self.clusters.get(name).copied()
+    }
+
     /// How many clusters have an id.
     pub(crate) fn cluster_count(&self) -> usize {
         self.clusters.len()
-    }
-
-    /// These labels with their id.
-    pub(crate) fn workload(&mut self, labels: WorkloadLabels) -> Arc<WorkloadLabels> {
-        if let Some(known) = self.workloads.get(&labels) {
-            return Arc::clone(known);
-        }
-        let id = self.new_label();
-        let shared = Arc::new(WorkloadLabels { id, ..labels.clone() });
-        self.workloads.insert(labels, Arc::clone(&shared));
-        shared
-    }
-
-    /// These labels with their id.
-    pub(crate) fn service(&mut self, labels: ServiceLabels) -> Arc<ServiceLabels> {
-        if let Some(known) = self.services.get(&labels) {
-            return Arc::clone(known);
-        }
-        let id = self.new_label();
-        let shared = Arc::new(ServiceLabels { id, ..labels.clone() });
-        self.services.insert(labels, Arc::clone(&shared));
-        shared
-    }
-
-    fn new_label(&mut self) -> LabelId {
-        let id = LabelId(self.next_label);
-        self.next_label = self.next_label.saturating_add(1);
-        id
     }
 }
 
@@ -141,17 +93,5 @@ mod tests {
         let mut later = ids.clone();
         assert_eq!(later.cluster(&"a".into()), first);
         assert_eq!(later.cluster_count(), 2);
-    }
-
-    #[test]
-    fn equal_labels_are_one() {
-        let mut ids = Ids::default();
-        let labels = |name: &str| ServiceLabels::new(name, "web", "prod");
-        let first = ids.service(labels("web.prod.svc.cluster.local"));
-        let again = ids.service(labels("web.prod.svc.cluster.local"));
-        let other = ids.service(labels("web.test.svc.cluster.local"));
-        assert!(Arc::ptr_eq(&first, &again));
-        assert_ne!(first.id, other.id);
-        assert_ne!(first.id, LabelId::UNKNOWN);
     }
 }

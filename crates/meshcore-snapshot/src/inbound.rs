@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use meshcore_model::{MtlsMode, Protocol};
+use meshcore_model::{ServiceLabels, WorkloadLabels};
 
 use crate::authorization::AuthorizationTable;
-use crate::labels::{ServiceLabels, WorkloadLabels};
 use crate::map::Map;
 
 /// The ports of this node's application.

@@ -1,176 +1,74 @@
-//! What metrics and logs say about a workload or a service.
+//! What metrics and logs say about a workload or a service of the mesh.
 
 use std::sync::Arc;
 
-use meshcore_model::Labels;
+use meshcore_model::{LabelIds, Labels, ServiceLabels, WorkloadLabels};
 
-use crate::ids::LabelId;
+/// Istio's name of the first cluster.
+const CLUSTER: &str = "Kubernetes";
 
-/// What stands where nothing is known. Source: Istio's standard metrics.
-pub const UNKNOWN: &str = "unknown";
-
-/// Labels of a workload, with an id that stands for all of them.
+/// Labels of a workload of this name.
 ///
-/// Equality and hash do not look at the id: it follows from the rest.
-#[derive(Debug, Clone)]
-pub struct WorkloadLabels {
-    /// Stands for all the fields below.
-    pub id: LabelId,
-    /// Name of the workload.
-    pub workload: Arc<str>,
-    /// Namespace of the workload.
-    pub namespace: Arc<str>,
-    /// Its identity as a URI.
-    pub principal: Arc<str>,
-    /// Label `app`.
-    pub app: Arc<str>,
-    /// Label `version`.
-    pub version: Arc<str>,
-    /// Canonical service.
-    pub canonical_service: Arc<str>,
-    /// Canonical revision.
-    pub canonical_revision: Arc<str>,
-    /// Cluster it runs in.
-    pub cluster: Arc<str>,
-}
-
-impl WorkloadLabels {
-    /// Labels of a workload of this name.
-    ///
-    /// Source: Istio's `labels.CanonicalService` and `CanonicalServiceRevision` for the order
-    /// in which labels are looked at; `Kubernetes` is Istio's name of the first cluster.
-    pub(crate) fn of(name: &str, namespace: &str, principal: &str, labels: &Labels) -> Self {
-        let first = |keys: &[&str], or: &str| -> Arc<str> {
-            keys.iter().find_map(|key| labels.get(*key)).map_or(or, String::as_str).into()
-        };
-        Self {
-            id: LabelId::UNKNOWN,
-            workload: name.into(),
-            namespace: namespace.into(),
-            principal: principal.into(),
-            app: first(&["app"], UNKNOWN),
-            version: first(&["version"], UNKNOWN),
-            canonical_service: first(
-                &["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"],
-                name,
-            ),
-            canonical_revision: first(
-                &["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"],
-                "latest",
-            ),
-            cluster: first(&["topology.istio.io/cluster"], "Kubernetes"),
-        }
-    }
-
-    /// Labels of a workload of which nothing is known.
-    pub fn unknown() -> Self {
-        let unknown: Arc<str> = UNKNOWN.into();
-        Self {
-            id: LabelId::UNKNOWN,
-            workload: Arc::clone(&unknown),
-            namespace: Arc::clone(&unknown),
-            principal: Arc::clone(&unknown),
-            app: Arc::clone(&unknown),
-            version: Arc::clone(&unknown),
-            canonical_service: Arc::clone(&unknown),
-            canonical_revision: Arc::clone(&unknown),
-            cluster: unknown,
-        }
-    }
-
-    /// What both have in common; where they differ, it is not known.
-    pub(crate) fn common(&self, other: &Self) -> Self {
-        let same = |a: &Arc<str>, b: &Arc<str>| -> Arc<str> {
-            if a == b { Arc::clone(a) } else { UNKNOWN.into() }
-        };
-        Self {
-            id: LabelId::UNKNOWN,
-            workload: same(&self.workload, &other.workload),
-            namespace: same(&self.namespace, &other.namespace),
-            principal: same(&self.principal, &other.principal),
-            app: same(&self.app, &other.app),
-            version: same(&self.version, &other.version),
-            canonical_service: same(&self.canonical_service, &other.canonical_service),
-            canonical_revision: same(&self.canonical_revision, &other.canonical_revision),
-            cluster: same(&self.cluster, &other.cluster),
-        }
-    }
-
-    fn parts(&self) -> [&str; 8] {
-        [
-            &self.workload,
-            &self.namespace,
-            &self.principal,
-            &self.app,
-            &self.version,
-            &self.canonical_service,
-            &self.canonical_revision,
-            &self.cluster,
-        ]
+/// Source: Istio's `labels.CanonicalService` and `CanonicalServiceRevision` for the order in
+/// which labels are looked at.
+pub(crate) fn workload(
+    name: &str,
+    namespace: &str,
+    principal: &str,
+    labels: &Labels,
+) -> WorkloadLabels {
+    let first = |keys: &[&str], or: &str| -> Box<str> {
+        keys.iter().find_map(|key| labels.get(*key)).map_or(or, String::as_str).into()
+    };
+    let name = first(&["service.istio.io/workload-name"], name);
+    WorkloadLabels {
+        id: 0,
+        namespace: namespace.into(),
+        principal: principal.into(),
+        app: first(&["app"], ""),
+        version: first(&["version"], ""),
+        canonical_service: first(
+            &["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"],
+            &name,
+        ),
+        canonical_revision: first(
+            &["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"],
+            "",
+        ),
+        cluster: first(&["topology.istio.io/cluster"], CLUSTER),
+        workload: name,
     }
 }
 
-impl PartialEq for WorkloadLabels {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
+/// What both have in common; where they differ, nothing is known.
+pub(crate) fn common(one: &WorkloadLabels, other: &WorkloadLabels) -> WorkloadLabels {
+    let same = |a: &str, b: &str| -> Box<str> { if a == b { a.into() } else { "".into() } };
+    WorkloadLabels {
+        id: 0,
+        workload: same(&one.workload, &other.workload),
+        namespace: same(&one.namespace, &other.namespace),
+        principal: same(&one.principal, &other.principal),
+        app: same(&one.app, &other.app),
+        version: same(&one.version, &other.version),
+        cluster: same(&one.cluster, &other.cluster),
+        canonical_service: same(&one.canonical_service, &other.canonical_service),
+        canonical_revision: same(&one.canonical_revision, &other.canonical_revision),
     }
 }
 
-impl Eq for WorkloadLabels {}
-
-impl std::hash::Hash for WorkloadLabels {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.parts().hash(state);
-    }
+/// Labels of a service.
+pub(crate) fn service(host: &str, name: &str, namespace: &str) -> ServiceLabels {
+    ServiceLabels { id: 0, host: host.into(), name: name.into(), namespace: namespace.into() }
 }
 
-/// Labels of a service, with an id that stands for all of them.
-///
-/// Equality and hash do not look at the id: it follows from the rest.
-#[derive(Debug, Clone)]
-pub struct ServiceLabels {
-    /// Stands for all the fields below.
-    pub id: LabelId,
-    /// Fully qualified host.
-    pub host: Arc<str>,
-    /// Short name.
-    pub name: Arc<str>,
-    /// Namespace.
-    pub namespace: Arc<str>,
+/// These labels with the number that stands for them in this process.
+pub(crate) fn numbered_workload(labels: WorkloadLabels) -> Arc<WorkloadLabels> {
+    LabelIds::of_process().workload(labels)
 }
 
-impl ServiceLabels {
-    pub(crate) fn new(host: &str, name: &str, namespace: &str) -> Self {
-        Self {
-            id: LabelId::UNKNOWN,
-            host: host.into(),
-            name: name.into(),
-            namespace: namespace.into(),
-        }
-    }
-
-    /// Labels of a service of which nothing is known.
-    pub fn unknown() -> Self {
-        Self::new(UNKNOWN, UNKNOWN, UNKNOWN)
-    }
-
-    fn parts(&self) -> [&str; 3] {
-        [&self.host, &self.name, &self.namespace]
-    }
-}
-
-impl PartialEq for ServiceLabels {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
-    }
-}
-
-impl Eq for ServiceLabels {}
-
-impl std::hash::Hash for ServiceLabels {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.parts().hash(state);
-    }
+/// These labels with the number that stands for them in this process.
+pub(crate) fn numbered_service(labels: ServiceLabels) -> Arc<ServiceLabels> {
+    LabelIds::of_process().service(labels)
 }
 
 #[cfg(test)]
@@ -183,10 +81,10 @@ mod tests {
             pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect()
         };
         let of = |pairs: &[(&str, &str)]| {
-            let found = WorkloadLabels::of("web-1", "prod", "spiffe://a/ns/b/sa/c", &labels(pairs));
+            let found = workload("web-1", "prod", "spiffe://a/ns/b/sa/c", &labels(pairs));
             (found.canonical_service.to_string(), found.canonical_revision.to_string())
         };
-        assert_eq!(of(&[]), ("web-1".into(), "latest".into()));
+        assert_eq!(of(&[]), ("web-1".into(), String::new()));
         assert_eq!(of(&[("app", "web"), ("version", "v1")]), ("web".into(), "v1".into()));
         assert_eq!(
             of(&[
@@ -198,16 +96,22 @@ mod tests {
         );
         assert_eq!(
             of(&[("app", "web"), ("service.istio.io/canonical-name", "canon")]),
-            ("canon".into(), "latest".into())
+            ("canon".into(), String::new())
         );
     }
 
     #[test]
+    fn a_workload_may_be_named_by_its_label() {
+        let labels = [("service.istio.io/workload-name".to_owned(), "web-v1".to_owned())].into();
+        assert_eq!(&*workload("web-v1-0", "prod", "", &labels).workload, "web-v1");
+    }
+
+    #[test]
     fn where_two_differ_nothing_is_known() {
-        let one = WorkloadLabels::of("a", "prod", "p", &Labels::new());
-        let two = WorkloadLabels::of("b", "prod", "p", &Labels::new());
-        let common = one.common(&two);
-        assert_eq!(&*common.workload, UNKNOWN);
+        let one = workload("a", "prod", "p", &Labels::new());
+        let two = workload("b", "prod", "p", &Labels::new());
+        let common = common(&one, &two);
+        assert_eq!(&*common.workload, "");
         assert_eq!(&*common.namespace, "prod");
     }
 }

@@ -31,12 +31,11 @@ pub use authorization::{CompiledOperation, CompiledRule, CompiledSource, Conditi
 pub use authorization::{ServiceAccounts, Test};
 pub use cell::{Reader, SnapshotCell, SnapshotWriter, Stale};
 pub use cidr::Cidr;
-pub use cluster::UpstreamProtocol;
 pub use cluster::{Cluster, DnsTarget, Endpoint, EndpointAddress, Limits, Resolution, Transport};
+pub use cluster::{UpstreamProtocol, Weights};
 pub use hooks::{Hooks, SnapshotHook};
-pub use ids::{ClusterId, EndpointId, LabelId};
+pub use ids::{ClusterId, EndpointId};
 pub use inbound::{Inbound, InboundPort};
-pub use labels::{ServiceLabels, UNKNOWN, WorkloadLabels};
 pub use outbound::{Lookup, Outbound, TcpDestination, TcpRoute, VirtualHost, VirtualHostPort};
 pub use peers::Peers;
 pub use rejected::Rejected;

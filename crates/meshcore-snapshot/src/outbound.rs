@@ -3,11 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use meshcore_model::ServiceLabels;
 use meshcore_model::{Origin, Protocol};
 
 use crate::authority::Authority;
 use crate::cidr::Cidr;
-use crate::labels::ServiceLabels;
 use crate::map::Map;
 use crate::route_table::RouteTable;
 use crate::rule::Destinations;
@@ -128,6 +128,14 @@ impl Outbound {
         self.tcp.services.get(*position?)?.route(address)
     }
 
+    /// What is spoken on connections to an address; to be found out when it is not declared.
+    pub fn protocol(&self, destination: SocketAddr) -> Protocol {
+        let port = destination.port();
+        let here = self.addresses.get(&destination.ip().to_canonical());
+        let declared = here.into_iter().flatten().find_map(|vhost| vhost.protocol(port));
+        declared.unwrap_or(Protocol::Detect)
+    }
+
     /// All hosts, each once.
     pub fn hosts(&self) -> impl Iterator<Item = &Arc<VirtualHost>> {
         let wild = self.suffixes.values().chain(&self.any);
@@ -160,6 +168,11 @@ impl VirtualHost {
             Some(routed) if !self.unrouted_ports.contains(&port) => routed,
             Some(_) | None => &self.unrouted,
         }
+    }
+
+    /// All tables of rules that [`Self::routes`] chooses from.
+    pub fn tables(&self) -> impl Iterator<Item = &RouteTable> {
+        std::iter::once(self.routed.as_deref().unwrap_or(&self.unrouted))
     }
 
     /// Whether the host has this port.

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use meshcore_model::Identity;
+use meshcore_model::WorkloadLabels;
 
-use crate::labels::WorkloadLabels;
 use crate::map::Map;
 
 /// The workloads of the mesh by address and by identity.

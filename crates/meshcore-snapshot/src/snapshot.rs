@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use meshcore_model::WorkloadLabels;
 use meshcore_model::{Hook, Identity, Mesh, Node, Settings};
 
 use crate::cluster::Cluster;
@@ -10,7 +11,6 @@ use crate::compile;
 use crate::hooks::Hooks;
 use crate::ids::{ClusterId, EndpointIds, Ids};
 use crate::inbound::Inbound;
-use crate::labels::WorkloadLabels;
 use crate::outbound::Outbound;
 use crate::peers::Peers;
 use crate::rejected::Rejected;
@@ -67,6 +67,12 @@ impl Snapshot {
     pub fn cluster(&self, id: ClusterId) -> &Arc<Cluster> {
         let slot = self.clusters.slots.get(id.index()).and_then(Option::as_ref);
         slot.unwrap_or(&self.clusters.nowhere)
+    }
+
+    /// The cluster of a host's port and subset (empty is the whole service).
+    pub fn cluster_of(&self, host: &str, port: u16, subset: &str) -> Option<&Arc<Cluster>> {
+        let id = self.ids.cluster_named(&format!("outbound|{port}|{subset}|{host}"))?;
+        self.clusters.slots.get(id.index()).and_then(Option::as_ref)
     }
 
     /// All clusters.

@@ -67,7 +67,13 @@ impl DecisionCache {
     }
 
     /// Remembers a decision for as long as the hook says, under the key of [`Self::key_of`].
-    pub(crate) fn remember(&self, hook: &Hook, values: Box<[u8]>, decision: &Decision, now: Instant) {
+    pub(crate) fn remember(
+        &self,
+        hook: &Hook,
+        values: Box<[u8]>,
+        decision: &Decision,
+        now: Instant,
+    ) {
         let Some(until) = now.checked_add(Duration::from_millis(hook.cache_ms)) else { return };
         let mut decisions = self.decisions.borrow_mut();
         if decisions.len() >= MAX_DECISIONS {

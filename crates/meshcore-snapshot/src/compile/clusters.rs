@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use meshcore_model::ServiceLabels;
 use meshcore_model::{ConnectionPool, ServicePort, Subset, Workload};
 use meshcore_model::{H2Upgrade, LoadBalancer, Policy, Protocol, Resolution as Found, Service};
 
-use crate::cluster::{Cluster, Limits, Resolution, Transport, UpstreamProtocol};
+use crate::cluster::{Cluster, Limits, Resolution, Transport, UpstreamProtocol, Weights};
 use crate::ids::{ClusterId, EndpointIds, Ids};
-use crate::labels::ServiceLabels;
+use crate::labels;
 use crate::map::Map;
 use crate::rejected::Rejected;
 use crate::snapshot::{Clusters, Snapshot};
@@ -77,12 +78,12 @@ impl<'a, 'b> Builder<'a, 'b> {
     }
 
     fn service(&mut self, service: &'a Service) -> Result<ServiceClusters<'a>, Rejected> {
-        let labels = ServiceLabels::new(&service.host, &service.name, &service.namespace);
+        let labels = labels::service(&service.host, &service.name, &service.namespace);
         let scope = self.scope;
         let common = Common {
             service,
             host: service.host.as_str().into(),
-            labels: self.ids.service(labels),
+            labels: labels::numbered_service(labels),
             origin: Arc::new(service.origin.clone()),
             policy: scope.policies.find(service),
             workloads: scope.members(service),
@@ -137,7 +138,7 @@ impl<'a, 'b> Builder<'a, 'b> {
         let (resolution, endpoints, transport) = if original_dst {
             (Resolution::OriginalDst, Box::default(), setting.anywhere()?)
         } else {
-            let found = self.members.of(&setting, &common.workloads, self.ids)?;
+            let found = self.members.of(&setting, &common.workloads)?;
             let (resolution, endpoints) =
                 found.settle(&setting, before_usable.map(|b| &**b), self.endpoint_ids);
             (resolution, endpoints, Transport::Plain)
@@ -159,8 +160,7 @@ impl<'a, 'b> Builder<'a, 'b> {
             service: Arc::clone(&common.labels),
             service_origin: Arc::clone(&common.origin),
             policy_origin: common.policy.map(|merged| Arc::clone(&merged.origin)),
-            total_weight: 0,
-            equal_weights: true,
+            weights: Weights::default(),
         };
         cluster.weigh();
         self.keep(cluster, before);
@@ -221,11 +221,10 @@ impl<'a, 'b> Builder<'a, 'b> {
             resolution: Resolution::Static,
             endpoints: Box::default(),
             transport: Transport::Plain,
-            service: Arc::new(ServiceLabels::unknown()),
+            service: Arc::new(ServiceLabels::default()),
             service_origin: origin,
             policy_origin: None,
-            total_weight: 0,
-            equal_weights: true,
+            weights: Weights::default(),
         })
     }
 }

@@ -3,13 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use meshcore_model::WorkloadLabels;
 use meshcore_model::{ClientTls, Identity, Location, MtlsMode, Origin, Protocol};
 use meshcore_model::{Resolution as Found, Service, ServicePort, Subset, Workload};
 
 use crate::authority::Authority;
 use crate::cluster::{Cluster, DnsTarget, Endpoint, EndpointAddress, Resolution, Transport};
-use crate::ids::{EndpointIds, Ids};
-use crate::labels::WorkloadLabels;
+use crate::ids::EndpointIds;
+use crate::labels;
 use crate::map::Map;
 use crate::rejected::Rejected;
 use crate::snapshot::Snapshot;
@@ -66,7 +67,6 @@ impl<'a> Members<'a> {
         &mut self,
         setting: &Setting<'a, '_>,
         workloads: &[&'a Workload],
-        ids: &mut Ids,
     ) -> Result<Drafts, Rejected> {
         let mut drafts = Vec::new();
         let labels = setting.subset.map(|subset| &subset.labels);
@@ -76,13 +76,13 @@ impl<'a> Members<'a> {
             });
             let port = target_port(setting.port, workload).filter(|_| wanted);
             if let Some(port) = port {
-                drafts.push(self.endpoint(setting, workload, port, ids)?);
+                drafts.push(self.endpoint(setting, workload, port)?);
             }
         }
         let resolves = matches!(setting.service.resolution, Found::Dns | Found::DnsRoundRobin);
         let is_its_own = setting.service.selector.is_none() && setting.service.endpoints.is_empty();
         if resolves && is_its_own && !setting.host.starts_with('*') {
-            drafts.push(setting.itself(ids)?);
+            drafts.push(setting.itself()?);
         }
         Ok(Drafts(drafts))
     }
@@ -92,9 +92,8 @@ impl<'a> Members<'a> {
         setting: &Setting<'a, '_>,
         workload: &'a Workload,
         port: u16,
-        ids: &mut Ids,
     ) -> Result<Draft, Rejected> {
-        let known = self.know(setting.scope, workload, ids)?;
+        let known = self.know(setting.scope, workload)?;
         let address = address_of(workload, port)?;
         let transport = setting.transport(workload, port, &known)?;
         let dial_port = match &transport {
@@ -112,24 +111,19 @@ impl<'a> Members<'a> {
         })
     }
 
-    fn know(
-        &mut self,
-        scope: &Scope<'a>,
-        workload: &'a Workload,
-        ids: &mut Ids,
-    ) -> Result<Known, Rejected> {
+    fn know(&mut self, scope: &Scope<'a>, workload: &'a Workload) -> Result<Known, Rejected> {
         let key = (&*workload.namespace, &*workload.name, &*workload.address);
         if let Some(known) = self.known.get(&key) {
             return Ok(known.clone());
         }
         let (namespace, account) = (&workload.namespace, &workload.service_account);
         let own = super::identity(scope, &workload.origin, namespace, account)?;
-        let labels = WorkloadLabels::of(&workload.name, namespace, own.as_str(), &workload.labels);
+        let labels = labels::workload(&workload.name, namespace, own.as_str(), &workload.labels);
         let aliases = scope.mesh.settings.trust_domain_aliases.iter();
         let aliases = aliases.filter_map(|domain| Identity::new(domain, namespace, account).ok());
         let identities = std::iter::once(own.clone()).chain(aliases).collect();
         let known = Known {
-            labels: ids.workload(labels),
+            labels: labels::numbered_workload(labels),
             identities,
             locality: workload.locality.as_str().into(),
         };
@@ -165,7 +159,7 @@ impl Setting<'_, '_> {
     }
 
     /// The host of the service as its own, only endpoint.
-    fn itself(&self, ids: &mut Ids) -> Result<Draft, Rejected> {
+    fn itself(&self) -> Result<Draft, Rejected> {
         let port = self.port.target_port.unwrap_or(self.port.number);
         let address = match super::ip(self.host) {
             Some(address) => Address::Socket(SocketAddr::new(address, port)),
@@ -174,7 +168,7 @@ impl Setting<'_, '_> {
         let labels = WorkloadLabels {
             namespace: self.service.namespace.as_str().into(),
             canonical_service: self.service.name.as_str().into(),
-            ..WorkloadLabels::unknown()
+            ..WorkloadLabels::default()
         };
         Ok(Draft {
             address,
@@ -182,7 +176,7 @@ impl Setting<'_, '_> {
             weight: 1,
             locality: "".into(),
             transport: self.anywhere()?,
-            labels: ids.workload(labels),
+            labels: labels::numbered_workload(labels),
         })
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use meshcore_model::{Origin, Service};
 
-use crate::labels::ServiceLabels;
+use crate::labels;
 use crate::outbound::{Outbound, VirtualHost, VirtualHostPort};
 use crate::rejected::Rejected;
 use crate::route_table::RouteTable;
@@ -74,7 +74,7 @@ fn of_service(
     route: Option<&CompiledRoute<'_>>,
 ) -> Result<VirtualHost, Rejected> {
     let service = clusters.service;
-    let host = Arc::clone(&clusters.labels.host);
+    let host = Arc::<str>::from(&*clusters.labels.host);
     let ports = service.ports.iter();
     let unrouted_ports = ports
         .clone()
@@ -103,7 +103,7 @@ fn of_route(
     let origin = Arc::new(route.route.origin.clone());
     let shared: Arc<str> = host.into();
     Ok(VirtualHost {
-        service: Arc::new(ServiceLabels::new(host, host, &route.route.origin.namespace)),
+        service: Arc::new(labels::service(host, host, &route.route.origin.namespace)),
         ports: Box::default(),
         routed: route.http.clone(),
         unrouted: unrouted(scope, &origin, &shared, Clusters::Missing)?,

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use meshcore_model::{Protocol, Service, ServicePort};
+use meshcore_model::{Protocol, Service, ServiceLabels, ServicePort, WorkloadLabels};
 
-use crate::ids::Ids;
 use crate::inbound::{Inbound, InboundPort};
-use crate::labels::{ServiceLabels, WorkloadLabels};
+use crate::labels;
 use crate::rejected::Rejected;
 
 use super::authorization;
@@ -15,7 +14,6 @@ use super::scope::{Scope, age, target_port};
 /// Builds the ports of the node's application.
 pub(super) fn build(
     scope: &Scope<'_>,
-    ids: &mut Ids,
     workload: &Arc<WorkloadLabels>,
 ) -> Result<Inbound, Rejected> {
     let node = scope.node;
@@ -28,12 +26,12 @@ pub(super) fn build(
         let labels = match first {
             Some(first) => {
                 let service = first.service;
-                ServiceLabels::new(&service.host, &service.name, &service.namespace)
+                labels::service(&service.host, &service.name, &service.namespace)
             }
             None => ServiceLabels {
-                name: Arc::clone(&workload.canonical_service),
-                namespace: Arc::clone(&workload.namespace),
-                ..ServiceLabels::unknown()
+                name: workload.canonical_service.clone(),
+                namespace: workload.namespace.clone(),
+                ..ServiceLabels::default()
             },
         };
         for one in of_port {
@@ -46,7 +44,7 @@ pub(super) fn build(
             protocol: first.map_or(Protocol::Detect, |first| first.port.protocol),
             mtls: scope.modes.of(&node.namespace, &node.labels, port.number),
             authorization: Arc::clone(&table),
-            service: ids.service(labels),
+            service: labels::numbered_service(labels),
             workload: Arc::clone(workload),
         });
     }

@@ -21,7 +21,7 @@ use meshcore_model::{Hook, Identity, Mesh, Node, Origin};
 
 use crate::hooks::Hooks;
 use crate::ids::Ids;
-use crate::labels::WorkloadLabels;
+use crate::labels;
 use crate::rejected::Rejected;
 use crate::snapshot::Snapshot;
 
@@ -38,7 +38,7 @@ pub(crate) fn compile(
     let mut ids = previous.map_or_else(Ids::default, |previous| (*previous.ids).clone());
     let mut endpoint_ids = previous.map(|previous| previous.endpoint_ids).unwrap_or_default();
     let scope = Scope::new(mesh, node)?;
-    let workload = ids.workload(WorkloadLabels::of(
+    let workload = labels::numbered_workload(labels::workload(
         &node.name,
         &node.namespace,
         node.identity.as_str(),
@@ -47,8 +47,8 @@ pub(crate) fn compile(
     let catalog = clusters::Builder::new(&scope, previous, &mut ids, &mut endpoint_ids).build()?;
     let routes = routes::Routes::new(&scope, &catalog)?;
     let outbound = hosts::build(&scope, &catalog, &routes)?;
-    let inbound = inbound::build(&scope, &mut ids, &workload)?;
-    let peers = peers::build(&scope, &mut ids)?;
+    let inbound = inbound::build(&scope, &workload)?;
+    let peers = peers::build(&scope)?;
     Ok(Snapshot {
         revision: mesh.revision,
         node: node.clone(),

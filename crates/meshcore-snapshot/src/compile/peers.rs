@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use meshcore_model::Workload;
+use meshcore_model::{Workload, WorkloadLabels};
 
-use crate::ids::Ids;
-use crate::labels::WorkloadLabels;
+use crate::labels;
 use crate::map::Map;
 use crate::peers::Peers;
 use crate::rejected::Rejected;
@@ -13,7 +12,7 @@ use crate::rejected::Rejected;
 use super::scope::Scope;
 
 /// Enters all workloads of the mesh, whoever sees their services.
-pub(super) fn build(scope: &Scope<'_>, ids: &mut Ids) -> Result<Peers, Rejected> {
+pub(super) fn build(scope: &Scope<'_>) -> Result<Peers, Rejected> {
     let mesh = scope.mesh;
     let listed = mesh.services.iter().flat_map(|service| &service.endpoints);
     let mut peers = Peers::default();
@@ -22,22 +21,22 @@ pub(super) fn build(scope: &Scope<'_>, ids: &mut Ids) -> Result<Peers, Rejected>
         let labels = labels_of(scope, workload)?;
         common
             .entry(labels.principal.as_ref().into())
-            .and_modify(|so_far| *so_far = so_far.common(&labels))
+            .and_modify(|so_far| *so_far = labels::common(so_far, &labels))
             .or_insert_with(|| labels.clone());
         let Some(address) = super::ip(&workload.address) else { continue };
-        let labels = ids.workload(labels);
+        let labels = labels::numbered_workload(labels);
         let here = peers.addresses.entry(address).or_default();
         if here.iter().all(|known| !Arc::ptr_eq(known, &labels)) {
             here.push(labels);
         }
     }
     peers.identities =
-        common.into_iter().map(|(uri, labels)| (uri, ids.workload(labels))).collect();
+        common.into_iter().map(|(uri, labels)| (uri, labels::numbered_workload(labels))).collect();
     Ok(peers)
 }
 
 fn labels_of(scope: &Scope<'_>, workload: &Workload) -> Result<WorkloadLabels, Rejected> {
     let (namespace, account) = (&workload.namespace, &workload.service_account);
     let identity = super::identity(scope, &workload.origin, namespace, account)?;
-    Ok(WorkloadLabels::of(&workload.name, namespace, identity.as_str(), &workload.labels))
+    Ok(labels::workload(&workload.name, namespace, identity.as_str(), &workload.labels))
 }

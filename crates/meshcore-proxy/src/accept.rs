@@ -1,0 +1,309 @@
+//! The way of one connection until its first request: accept, identify, detect.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use meshcore_io::original_destination;
+use meshcore_model::{MtlsMode, Protocol};
+use meshcore_snapshot::{InboundPort, Snapshot};
+use meshcore_telemetry::{Counter, Gauge, Labelled};
+use meshcore_tls::{ClientHello, MeshSni, alpn, client_hello};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, TlsStream};
+
+use crate::buffer::Buffer;
+use crate::client::{Client, Direction};
+use crate::detect::{Detected, detect};
+use crate::opaque::{serve_inbound, serve_outbound};
+use crate::serve_h1::serve_h1;
+use crate::serve_h2::serve_h2;
+use crate::stream::{Prefixed, Stream};
+use crate::waits::{Wait, Waiting};
+use crate::worker::Worker;
+
+/// What a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Outbound,
+    Inbound,
+    Hbone,
+}
+
+/// Limit for a TLS handshake.
+const HANDSHAKE_S: u64 = 10;
+
+/// Pause after the system had no descriptor for a connection.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts connections for ever, each served by a task of its own.
+pub(crate) async fn accept_all(worker: Rc<Worker>, listener: TcpListener, purpose: Purpose) {
+    let counter = match purpose {
+        Purpose::Outbound => Counter::OutboundConnections,
+        Purpose::Inbound => Counter::InboundConnections,
+        Purpose::Hbone => Counter::HboneConnections,
+    };
+    loop {
+        match meshcore_io::accept(&listener).await {
+            Ok((stream, peer)) => {
+                worker.recorder.count(counter, 1);
+                let served = Served::begin(&worker);
+                let worker = Rc::clone(&worker);
+                tokio::task::spawn_local(async move {
+                    serve(&worker, stream, peer, purpose).await;
+                    drop(served);
+                });
+            }
+            // One connection that was gone before we looked is no reason to wait.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
+            Err(_exhausted) => {
+                worker.recorder.count(Counter::ConnectionsRefused, 1);
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// A connection counts as open while this exists, also when its task panics.
+struct Served(Rc<Worker>);
+
+impl Served {
+    fn begin(worker: &Rc<Worker>) -> Self {
+        worker.recorder.gauge(Gauge::ConnectionsOpen, 1);
+        Self(Rc::clone(worker))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.recorder.gauge(Gauge::ConnectionsOpen, -1);
+        if std::thread::panicking() {
+            self.0.recorder.count(Counter::Panics, 1);
+        }
+    }
+}
+
+async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, purpose: Purpose) {
+    let Ok(local) = stream.local_addr() else { return };
+    let snapshot = worker.snapshot();
+    let original = snapshot.node.intercepted.then(|| original_destination(&stream)).flatten();
+    let client = Client {
+        direction: match purpose {
+            Purpose::Outbound => Direction::Outbound,
+            Purpose::Inbound | Purpose::Hbone => Direction::Inbound,
+        },
+        peer,
+        local,
+        original,
+        identity: None,
+        sni: None,
+        port: 0,
+    };
+    let wait = worker.waits.enter();
+    let stream = Stream::Tcp(stream);
+    match purpose {
+        Purpose::Outbound => accept_outbound(worker, client, stream, &wait).await,
+        Purpose::Inbound => accept_inbound(worker, &snapshot, client, (stream, &wait)).await,
+        Purpose::Hbone => accept_hbone(worker, client, stream, &wait).await,
+    }
+}
+
+async fn accept_outbound(worker: &Rc<Worker>, client: Client, stream: Stream, wait: &Wait) {
+    // Without interception only HTTP says where it wants to go.
+    let declared = client
+        .original
+        .map_or(Protocol::Http, |original| worker.snapshot().outbound.protocol(original));
+    serve_detected(worker, client, (stream, Buffer::new()), (declared, wait)).await;
+}
+
+/// Mutual TLS, plain text, or TLS that is not ours: as the port takes it.
+async fn accept_inbound(
+    worker: &Rc<Worker>,
+    snapshot: &Snapshot,
+    client: Client,
+    (stream, wait): (Stream, &Wait),
+) {
+    let within_s = snapshot.settings.detection_timeout_ms.div_ceil(1000);
+    let mut stream = stream;
+    let mut buffer = Buffer::new();
+    let hello = match read_hello(&mut stream, &mut buffer, (wait, within_s)).await {
+        Ok(hello) => hello,
+        Err(_gone) => return,
+    };
+    let by_address = client.original.and_then(|address| snapshot.inbound.port(address.port()));
+    let port = by_address.or_else(|| snapshot.inbound.only());
+    match hello {
+        Some(hello)
+            if hello.is_mesh_alpn() && port.is_none_or(|port| port.mtls != MtlsMode::Disable) =>
+        {
+            accept_mtls(worker, snapshot, client, ((stream, buffer), wait)).await;
+        }
+        Some(hello) => {
+            let sni = hello.server_name().map(Box::from);
+            accept_plain(worker, Client { sni, ..client }, port, ((stream, buffer), wait, true))
+                .await;
+        }
+        None => accept_plain(worker, client, port, ((stream, buffer), wait, false)).await,
+    }
+}
+
+/// Reads until the first bytes are known to be a TLS ClientHello (`Some`) or not (`None`).
+/// A client that is silent for too long is not TLS: it may wait for the server to speak.
+async fn read_hello(
+    stream: &mut Stream,
+    buffer: &mut Buffer,
+    (wait, within_s): (&Wait, u64),
+) -> std::io::Result<Option<ClientHello>> {
+    loop {
+        if !buffer.is_empty() {
+            match client_hello(buffer.data()) {
+                Ok(Some(hello)) => return Ok(Some(hello)),
+                Ok(None) => {}
+                Err(_not_tls) => return Ok(None),
+            }
+        }
+        match wait.within(within_s, Waiting::Busy, stream.read_some(buffer)).await {
+            Ok(Ok(0)) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            Ok(Ok(_more)) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_silent) => return Ok(None),
+        }
+    }
+}
+
+async fn accept_mtls(
+    worker: &Rc<Worker>,
+    snapshot: &Snapshot,
+    client: Client,
+    ((stream, buffer), wait): ((Stream, Buffer), &Wait),
+) {
+    let Some(secured) = secure(worker, client, ((stream, buffer), wait), alpn::INBOUND).await
+    else {
+        return;
+    };
+    let (stream, client) = secured;
+    let by_address = client.original.and_then(|address| snapshot.inbound.port(address.port()));
+    let by_name = || {
+        let name: MeshSni = client.sni.as_deref()?.parse().ok()?;
+        snapshot.inbound.by_service(name.port, &name.host)
+    };
+    let Some(port) = by_address.or_else(by_name).or_else(|| snapshot.inbound.only()) else {
+        return worker.count_handshake_failed("unknown port");
+    };
+    let protocol = spoken(&stream, port);
+    let client = Client { port: port.number, ..client };
+    serve_detected(worker, client, (stream, Buffer::new()), (protocol, wait)).await;
+}
+
+/// What is spoken inside the mesh's TLS: what its ALPN says, else what the port declares.
+fn spoken(stream: &Stream, port: &InboundPort) -> Protocol {
+    match stream.alpn() {
+        Some(alpn::ISTIO_HTTP_1_0 | alpn::ISTIO_HTTP_1_1 | alpn::HTTP_1_1) => Protocol::Http,
+        Some(alpn::ISTIO_H2 | alpn::H2) => Protocol::Http2,
+        Some(_) | None => port.protocol,
+    }
+}
+
+async fn accept_plain(
+    worker: &Rc<Worker>,
+    client: Client,
+    port: Option<&InboundPort>,
+    ((stream, buffer), wait, is_tls): ((Stream, Buffer), &Wait, bool),
+) {
+    let Some(port) = port else {
+        return worker.count_handshake_failed("unknown port");
+    };
+    if port.mtls == MtlsMode::Strict {
+        return worker.count_handshake_failed("plain text refused");
+    }
+    let protocol = if is_tls { Protocol::Tls } else { port.protocol };
+    let client = Client { port: port.number, ..client };
+    serve_detected(worker, client, (stream, buffer), (protocol, wait)).await;
+}
+
+async fn accept_hbone(worker: &Rc<Worker>, client: Client, stream: Stream, wait: &Wait) {
+    let side = ((stream, Buffer::new()), wait);
+    let Some((stream, client)) = secure(worker, client, side, alpn::HBONE).await else { return };
+    serve_h2(worker, &Rc::new(client), Prefixed::new(Buffer::new(), stream), wait).await;
+}
+
+/// The handshake as the server of the mesh's mutual TLS: who the client is.
+async fn secure(
+    worker: &Rc<Worker>,
+    client: Client,
+    ((stream, buffer), wait): ((Stream, Buffer), &Wait),
+    names: &[&[u8]],
+) -> Option<(Stream, Client)> {
+    let Some(tls) = &worker.shared.tls else {
+        worker.count_handshake_failed("no certificate");
+        return None;
+    };
+    let config = tls.server_config(names).ok()?;
+    let accepting = TlsAcceptor::from(config).accept(Prefixed::new(buffer, stream));
+    let stream = match wait.within(HANDSHAKE_S, Waiting::Busy, accepting).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            let refusal = meshcore_tls::Refusal::behind_io(&error);
+            worker.count_handshake_failed(refusal.as_ref().map_or("protocol", |why| why.label()));
+            return None;
+        }
+        Err(_interrupted) => {
+            worker.count_handshake_failed("timeout");
+            return None;
+        }
+    };
+    let connection = stream.get_ref().1;
+    let sni = connection.server_name().map(Box::from);
+    let identity = match tls.client_of(connection) {
+        Ok(identity) => identity,
+        Err(refusal) => {
+            worker.count_handshake_failed(refusal.label());
+            return None;
+        }
+    };
+    worker.recorder.count(Counter::ServerHandshakes, 1);
+    let stream = Stream::Tls(Box::new(TlsStream::Server(stream)));
+    Some((stream, Client { identity: Some(identity), sni, ..client }))
+}
+
+/// Serves what comes out of an HBONE tunnel like a connection of its own.
+pub(crate) async fn serve_inner(worker: &Rc<Worker>, client: Client, stream: Stream) {
+    let snapshot = worker.snapshot();
+    let Some(port) = snapshot.inbound.port(client.port) else { return };
+    let wait = worker.waits.enter();
+    let declared = (port.protocol, &wait);
+    // A future that holds all of a connection inside all of another would have no size.
+    Box::pin(serve_detected(worker, client, (stream, Buffer::new()), declared)).await;
+}
+
+/// Finds out what is spoken, and serves it.
+async fn serve_detected(
+    worker: &Rc<Worker>,
+    client: Client,
+    (mut stream, mut buffer): (Stream, Buffer),
+    (declared, wait): (Protocol, &Wait),
+) {
+    let within_s = worker.snapshot().settings.detection_timeout_ms.div_ceil(1000);
+    let Ok(detected) = detect(&mut stream, &mut buffer, declared, (wait, within_s)).await else {
+        return;
+    };
+    match (detected, client.direction) {
+        (Detected::Http1, _) => serve_h1(worker, &client, stream, buffer, wait).await,
+        (Detected::Http2, _) => {
+            serve_h2(worker, &Rc::new(client), Prefixed::new(buffer, stream), wait).await;
+        }
+        (Detected::Opaque, Direction::Inbound) => {
+            serve_inbound(worker, &client, (stream, buffer)).await;
+        }
+        (Detected::Opaque, Direction::Outbound) => {
+            serve_outbound(worker, &client, (stream, buffer)).await;
+        }
+    }
+}
+
+impl Worker {
+    /// Counts a connection that was refused before it said what it wants.
+    pub(crate) fn count_handshake_failed(&self, reason: &str) {
+        self.recorder.count_by(Labelled::HandshakesFailed, reason, 1);
+    }
+}

@@ -1,0 +1,290 @@
+//! One try of a request on one endpoint.
+
+use std::future::Future;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use meshcore_http::h1::{BodyKind, ConnectionDirective, write_request_with};
+use meshcore_http::{Fields, Known, ResponseHead};
+use meshcore_model::{Failure, Flag, Kind};
+use meshcore_policy::{Outcome, should_retry};
+use meshcore_snapshot::RetryPolicy;
+
+use crate::body::BodyError;
+use crate::connect::{Connection, Plan};
+use crate::converse::{Answering, Upload, await_head, client_gone, upload};
+use crate::exchange::{After, Exchange};
+use crate::h2_client::H2Connection;
+use crate::pipeline::Walk;
+use crate::pool::H1Connection;
+use crate::recycle::Recycled;
+use crate::replay::Replay;
+use crate::reply::Reply;
+use crate::route::Routed;
+use crate::shape::shape_response;
+use crate::sink::{H1Sink, H2Sink, Sink, TransferError, transfer};
+use crate::target::Target;
+
+/// What one try needs to know.
+#[derive(Debug)]
+pub(crate) struct Attempt<'a, 's> {
+    pub(crate) routed: &'a Routed<'s>,
+    pub(crate) target: &'a Target<'s>,
+    pub(crate) policy: &'a RetryPolicy,
+    pub(crate) replay: &'a mut Replay,
+    /// Another try would be made if this one is not good.
+    pub(crate) can_repeat: bool,
+}
+
+/// How a try ended that reached an answer.
+#[derive(Debug)]
+pub(crate) enum Tried {
+    /// The client has its answer.
+    Answered(After),
+    /// The upstream answered with something that is worth another try.
+    Unwanted,
+}
+
+/// How a conversation ended, for the connection it was on.
+#[derive(Debug, Clone, Copy)]
+enum Ended {
+    Answered { reusable: bool },
+    Upgraded,
+    Unwanted,
+}
+
+impl Attempt<'_, '_> {
+    /// Sends the request and passes the answer on.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong, with the upstream or with the client.
+    pub(crate) async fn make(
+        &mut self,
+        walk: &mut Walk<'_>,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Tried, Failure> {
+        let plan = Plan::new(self.target, exchange);
+        let mut must_be_new = false;
+        loop {
+            let connection =
+                plan.connection(walk.worker, exchange.head.host(), must_be_new).await?;
+            let was_used = connection.was_used();
+            let tried = match connection {
+                Connection::H1(connection) => self.on_h1(walk, exchange, connection).await,
+                Connection::H2(connection) => self.on_h2(walk, exchange, connection).await,
+            };
+            match tried {
+                Err(failure) if was_used && !must_be_new && self.is_stale(exchange, &failure) => {
+                    must_be_new = true;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    /// The upstream closed a kept connection while the request was on its way, and it does no
+    /// harm to send it again. Source: RFC 9110 section 9.2.2.
+    fn is_stale(&self, exchange: &Exchange<'_>, failure: &Failure) -> bool {
+        failure.kind() == Kind::UpstreamClosed
+            && exchange.head.method().is_idempotent()
+            && !exchange.reply.is_started()
+            && self.replay.is_whole(exchange.body.total())
+    }
+
+    async fn on_h1(
+        &mut self,
+        walk: &mut Walk<'_>,
+        exchange: &mut Exchange<'_>,
+        mut connection: Box<H1Connection>,
+    ) -> Result<Tried, Failure> {
+        self.target.note(walk, connection.local);
+        connection.requests = connection.requests.saturating_add(1);
+        let mut out = Recycled::<Vec<u8>>::take();
+        let directive = if exchange.wants_upgrade {
+            ConnectionDirective::Upgrade
+        } else {
+            ConnectionDirective::KeepAlive
+        };
+        write_request_with(exchange.head, exchange.framing, directive, &mut out);
+        let H1Connection { conn, buffer, .. } = &mut *connection;
+        let sink = Sink::H1(H1Sink { conn, out: &mut out, framing: exchange.framing });
+        let answering = Answering::H1 { conn, buffer, method: exchange.head.method() };
+        match self.converse(walk, exchange, sink, answering).await? {
+            Ended::Answered { reusable } => {
+                if reusable {
+                    self.target.keep(walk.worker, connection);
+                }
+                Ok(Tried::Answered(After::Next))
+            }
+            Ended::Upgraded => Ok(Tried::Answered(After::Upgraded(connection))),
+            Ended::Unwanted => Ok(Tried::Unwanted),
+        }
+    }
+
+    async fn on_h2(
+        &mut self,
+        walk: &mut Walk<'_>,
+        exchange: &mut Exchange<'_>,
+        connection: Rc<H2Connection>,
+    ) -> Result<Tried, Failure> {
+        self.target.note(walk, connection.local);
+        let now_s = walk.worker.now_s();
+        let opened = connection.request(exchange.head, exchange.framing, now_s).await?;
+        let (response, send, _active) = opened.into_parts();
+        let sink = Sink::H2(H2Sink::new(send, exchange.framing == BodyKind::None));
+        let answering = Answering::H2 { response: Box::new(response), received: None };
+        match self.converse(walk, exchange, sink, answering).await? {
+            Ended::Answered { .. } => Ok(Tried::Answered(After::Next)),
+            Ended::Upgraded => Err(Kind::UpstreamProtocol.into()),
+            Ended::Unwanted => Ok(Tried::Unwanted),
+        }
+    }
+
+    /// Sends the body, waits for the answer and passes it on; both at a time where they overlap.
+    async fn converse(
+        &mut self,
+        walk: &mut Walk<'_>,
+        exchange: &mut Exchange<'_>,
+        mut sink: Sink<'_>,
+        mut answering: Answering<'_>,
+    ) -> Result<Ended, Failure> {
+        let mut head = Recycled::<ResponseHead>::take();
+        let sent_at = Instant::now();
+        let wanted = (self.policy, self.can_repeat);
+        let Exchange { head: request, body, reply, wants_upgrade, .. } = exchange;
+        let mut uploading = Upload::new(upload(body, &mut sink, self.replay));
+        let awaited = await_head(&mut answering, &mut uploading, reply, &mut head);
+        let answered = match self.policy.per_try_timeout_ms {
+            None => awaited.await?,
+            Some(limit_ms) => tokio::time::timeout(Duration::from_millis(limit_ms), awaited)
+                .await
+                .map_err(|_late| Failure::because(Kind::UpstreamTimeout, "per try timeout"))??,
+        };
+        walk.record.upstream_us = u64::try_from(sent_at.elapsed().as_micros()).ok();
+        if head.status() == 101 {
+            drop(uploading);
+            return switch(walk, *wants_upgrade, reply, &head).await;
+        }
+        if is_unwanted(walk, &head, wanted) && uploading.can_repeat() {
+            return Ok(Ended::Unwanted);
+        }
+        let new_body = shape_response(walk, self.routed, request, &mut head).await?;
+        walk.record.details = "via_upstream";
+        walk.record.answered(head.status(), grpc_status(&head.fields));
+        let reusable = match new_body {
+            Some(new_body) => pass_instead(walk, reply, &head, &new_body).await?,
+            None => {
+                pass_on(walk, (reply, &head), (answering, answered.framing), &mut uploading).await?
+            }
+        };
+        walk.record.response = Some(head);
+        let reusable = reusable && answered.keeps_alive && uploading.is_complete();
+        Ok(Ended::Answered { reusable })
+    }
+}
+
+/// Whether policy would rather try again than pass this answer on.
+fn is_unwanted(
+    walk: &mut Walk<'_>,
+    head: &ResponseHead,
+    (policy, can_repeat): (&RetryPolicy, bool),
+) -> bool {
+    let answered = Outcome::Answered {
+        status: head.status(),
+        grpc_status: grpc_status(&head.fields).map(u32::from),
+    };
+    if !should_retry(policy, 0, answered) {
+        return false;
+    }
+    if !can_repeat {
+        walk.record.flag(Flag::RetryLimitExceeded);
+    }
+    can_repeat
+}
+
+/// Sends a body made here in place of the upstream's, whose connection is given up.
+async fn pass_instead(
+    walk: &mut Walk<'_>,
+    reply: &mut Reply<'_>,
+    head: &ResponseHead,
+    body: &[u8],
+) -> Result<bool, Failure> {
+    let framing = BodyKind::Length(body.len() as u64);
+    let sending = async {
+        let mut sink = reply.start(head, framing)?;
+        sink.send_last(body).await?;
+        sink.finish(None).await
+    };
+    sending.await.map_err(|error| client_gone(&error))?;
+    walk.record.response_bytes = body.len() as u64;
+    Ok(false)
+}
+
+/// Passes the upstream's body on; `true` when it was read to its end.
+async fn pass_on<F>(
+    walk: &mut Walk<'_>,
+    (reply, head): (&mut Reply<'_>, &ResponseHead),
+    (answering, framing): (Answering<'_>, BodyKind),
+    uploading: &mut Upload<F>,
+) -> Result<bool, Failure>
+where
+    F: Future<Output = Result<(), TransferError>>,
+{
+    let mut body = answering.into_body(framing);
+    let mut sink = reply.start(head, framing).map_err(|error| client_gone(&error))?;
+    let passing = transfer(&mut body, &mut sink, |_piece| {});
+    let passed = uploading.alongside(passing, |_cx| Poll::Pending).await;
+    walk.record.response_bytes = body.total();
+    if let Some(status) = body.trailers().and_then(grpc_status) {
+        walk.record.grpc_status = Some(status);
+    }
+    match passed {
+        Ok(Ok(())) => Ok(body.is_over()),
+        Ok(Err(error)) => {
+            sink.abort();
+            Err(transfer_failed(&error))
+        }
+        Err(failure) => {
+            sink.abort();
+            Err(failure)
+        }
+    }
+}
+
+/// Passes a change of protocol on, if the client asked for one.
+async fn switch(
+    walk: &mut Walk<'_>,
+    was_wanted: bool,
+    reply: &mut Reply<'_>,
+    head: &ResponseHead,
+) -> Result<Ended, Failure> {
+    match reply {
+        Reply::H1(reply) if was_wanted => {
+            walk.record.answered(101, None);
+            walk.record.details = "via_upstream";
+            reply.upgrade(head).await.map_err(|error| client_gone(&error))?;
+            Ok(Ended::Upgraded)
+        }
+        Reply::H1(_) | Reply::H2(_) => {
+            let cause = "answered 101 though no change of protocol was asked for";
+            Err(Failure::because(Kind::UpstreamProtocol, cause))
+        }
+    }
+}
+
+fn transfer_failed(error: &TransferError) -> Failure {
+    let kind = match error {
+        TransferError::Sink(_) => Kind::DownstreamClosed,
+        TransferError::Source(BodyError::Malformed(_)) => Kind::UpstreamProtocol,
+        TransferError::Source(BodyError::Io(_)) => Kind::UpstreamClosed,
+        TransferError::Source(BodyError::Stream(_)) => Kind::UpstreamReset,
+    };
+    Failure::because(kind, error.to_string())
+}
+
+fn grpc_status(fields: &Fields) -> Option<u8> {
+    let value = fields.get(Known::GrpcStatus)?;
+    std::str::from_utf8(value).ok()?.parse().ok()
+}

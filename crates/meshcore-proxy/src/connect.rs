@@ -1,0 +1,184 @@
+//! A connection for one try: one that waits in the pool, or a new one.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use meshcore_http::Version;
+use meshcore_model::{Failure, Kind};
+use meshcore_snapshot::{Cluster, UpstreamProtocol};
+use meshcore_telemetry::Counter;
+
+use crate::dial::{Speaking, Upstream};
+use crate::exchange::Exchange;
+use crate::h2_client::{H2Connection, H2Limits};
+use crate::pool::{Full, H1Connection, Slot};
+use crate::target::Target;
+use crate::worker::Worker;
+
+/// A connection to an upstream.
+#[derive(Debug)]
+pub(crate) enum Connection {
+    H1(Box<H1Connection>),
+    H2(Rc<H2Connection>),
+}
+
+impl Connection {
+    /// Whether it has carried a request before, so that the upstream may just have closed it.
+    pub(crate) const fn was_used(&self) -> bool {
+        match self {
+            Self::H1(connection) => connection.requests > 0,
+            Self::H2(_) => true,
+        }
+    }
+}
+
+/// What kind of connection a try needs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan<'a> {
+    upstream: &'a Upstream,
+    cluster: Option<&'a Arc<Cluster>>,
+    http2: bool,
+}
+
+/// Streams on one connection to an application, which has no policy.
+const DEFAULT_STREAMS: u32 = 1000;
+
+/// How long such a connection is kept without requests. Source: Envoy's default.
+const DEFAULT_IDLE_S: u64 = 3600;
+
+impl<'a> Plan<'a> {
+    /// What a request needs at its target: HTTP/2 where the upstream speaks it, or the client
+    /// does and the upstream is not known to speak otherwise. A change of protocol needs HTTP/1.
+    pub(crate) fn new(target: &'a Target<'_>, exchange: &Exchange<'_>) -> Self {
+        let from_h2 = exchange.head.version() == Version::Http2;
+        let is_upgraded = target.cluster.is_some_and(|cluster| cluster.limits.h2_upgrade);
+        let http2 = match target.protocol {
+            UpstreamProtocol::Http2 => true,
+            UpstreamProtocol::Http1 => is_upgraded,
+            UpstreamProtocol::AsClient | UpstreamProtocol::Tcp => from_h2 || is_upgraded,
+        };
+        Self {
+            upstream: &target.upstream,
+            cluster: target.cluster,
+            http2: http2 && !exchange.wants_upgrade,
+        }
+    }
+
+    /// A connection; `must_be_new` passes the pool over.
+    ///
+    /// # Errors
+    ///
+    /// `Overflow` when the cluster's limits are reached; those of connecting.
+    pub(crate) async fn connection(
+        &self,
+        worker: &Rc<Worker>,
+        host: &[u8],
+        must_be_new: bool,
+    ) -> Result<Connection, Failure> {
+        if self.http2 {
+            return self.h2(worker, host, must_be_new).await.map(Connection::H2);
+        }
+        self.h1(worker, host, must_be_new).await.map(|one| Connection::H1(Box::new(one)))
+    }
+
+    async fn h1(
+        &self,
+        worker: &Worker,
+        host: &[u8],
+        must_be_new: bool,
+    ) -> Result<H1Connection, Failure> {
+        let usage = self.cluster.and_then(|cluster| worker.usage(cluster));
+        let kept = || if must_be_new { None } else { worker.pools.take(&self.upstream.key) };
+        let reused = |connection| {
+            worker.recorder.count(Counter::UpstreamConnectionsReused, 1);
+            Ok(connection)
+        };
+        if let Some(connection) = kept() {
+            return reused(connection);
+        }
+        let Some(usage) = usage else {
+            return self.open_h1(worker, host, None).await;
+        };
+        let limits = self.cluster.map(|cluster| &cluster.limits);
+        let (max_pending, max_connections) = limits
+            .map_or((u32::MAX, u32::MAX), |limits| (limits.max_pending, limits.max_connections));
+        let _pending = usage.queue(max_pending).map_err(|full| overflow(worker, full))?;
+        loop {
+            if let Ok(slot) = usage.open(max_connections) {
+                return self.open_h1(worker, host, Some(slot)).await;
+            }
+            usage.wait().await;
+            if let Some(connection) = kept() {
+                return reused(connection);
+            }
+        }
+    }
+
+    async fn open_h1(
+        &self,
+        worker: &Worker,
+        host: &[u8],
+        slot: Option<Slot>,
+    ) -> Result<H1Connection, Failure> {
+        let stream = self.connect(worker, Speaking::Http1, host).await?;
+        Ok(H1Connection::new(stream, worker.now_s(), slot))
+    }
+
+    async fn h2(
+        &self,
+        worker: &Rc<Worker>,
+        host: &[u8],
+        must_be_new: bool,
+    ) -> Result<Rc<H2Connection>, Failure> {
+        let kept = worker.pools.h2_with_room(&self.upstream.key).filter(|_| !must_be_new);
+        if let Some(connection) = kept {
+            worker.recorder.count(Counter::UpstreamConnectionsReused, 1);
+            return Ok(connection);
+        }
+        let slot = self.h2_slot(worker)?;
+        let stream = self.connect(worker, Speaking::Http2, host).await?;
+        let limits = match self.cluster {
+            Some(cluster) => H2Limits {
+                max_streams: cluster.limits.max_concurrent_streams,
+                max_requests: cluster.limits.max_requests_per_connection,
+                max_idle_s: cluster.limits.http_idle_timeout_ms.div_ceil(1000),
+            },
+            None => H2Limits {
+                max_streams: DEFAULT_STREAMS,
+                max_requests: u32::MAX,
+                max_idle_s: DEFAULT_IDLE_S,
+            },
+        };
+        let connection = H2Connection::begin(stream, limits, worker.now_s(), slot).await?;
+        worker.pools.put_h2(&self.upstream.key, &connection);
+        Ok(connection)
+    }
+
+    fn h2_slot(&self, worker: &Worker) -> Result<Option<Slot>, Failure> {
+        let Some(cluster) = self.cluster else { return Ok(None) };
+        let Some(usage) = worker.usage(cluster) else { return Ok(None) };
+        let limit = cluster.limits.max_connections;
+        usage.open(limit).map(Some).map_err(|full| overflow(worker, full))
+    }
+
+    async fn connect(
+        &self,
+        worker: &Worker,
+        speaking: Speaking,
+        host: &[u8],
+    ) -> Result<crate::stream::Stream, Failure> {
+        let host = std::str::from_utf8(host).unwrap_or_default();
+        let connected = self.upstream.connect(&worker.shared, speaking, host).await;
+        let counter = match &connected {
+            Ok(_) => Counter::UpstreamConnectionsOpened,
+            Err(_) => Counter::UpstreamConnectionsFailed,
+        };
+        worker.recorder.count(counter, 1);
+        connected
+    }
+}
+
+fn overflow(worker: &Worker, _full: Full) -> Failure {
+    worker.recorder.count(Counter::PoolOverflows, 1);
+    Kind::Overflow.into()
+}

@@ -1,0 +1,205 @@
+//! The control thread: administration, health, metrics, names; everything but requests.
+
+mod admin;
+mod describe;
+mod http;
+mod resolve;
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use meshcore_io::Accepting;
+use meshcore_telemetry::{Counter, Level};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+
+use crate::proxy::{Options, Phase};
+use crate::shared::Shared;
+
+pub(crate) use admin::Page;
+
+/// Refusals that are remembered.
+const MAX_REFUSALS: usize = 16;
+
+/// What the control thread looks after.
+#[derive(Debug)]
+pub(crate) struct Control {
+    shared: Arc<Shared>,
+    options: Options,
+    phase: watch::Sender<Phase>,
+    history: Mutex<History>,
+    started: SystemTime,
+}
+
+#[derive(Debug, Default)]
+struct History {
+    applied: u64,
+    rejected: u64,
+    /// The newest refusals, newest last; those of older revisions than the one in force go.
+    refusals: Vec<Refusal>,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    revision: u64,
+    why: String,
+    at: SystemTime,
+}
+
+impl Control {
+    pub(crate) fn new(shared: Arc<Shared>, options: Options, phase: watch::Sender<Phase>) -> Self {
+        let control =
+            Self { shared, options, phase, history: Mutex::default(), started: SystemTime::now() };
+        control.note_certificate();
+        control
+    }
+
+    /// A revision was put in force.
+    pub(crate) fn applied(&self, revision: u64) {
+        let mut history = self.history.lock();
+        history.applied = history.applied.saturating_add(1);
+        history.refusals.retain(|refusal| refusal.revision > revision);
+        let revision = i64::try_from(revision).unwrap_or(i64::MAX);
+        self.shared.registry.set(Level::ConfigRevision, revision);
+    }
+
+    /// A revision was refused.
+    pub(crate) fn rejected(&self, revision: u64, why: &str) {
+        let mut history = self.history.lock();
+        history.rejected = history.rejected.saturating_add(1);
+        if history.refusals.len() >= MAX_REFUSALS {
+            history.refusals.remove(0);
+        }
+        history.refusals.push(Refusal { revision, why: why.to_owned(), at: SystemTime::now() });
+    }
+
+    /// The certificate was renewed.
+    pub(crate) fn rotated(&self) {
+        self.note_certificate();
+    }
+
+    /// What is in force and how it fares.
+    pub(crate) fn status(&self) -> Value {
+        let snapshot = self.shared.cell.load();
+        let history = self.history.lock();
+        let refusals: Vec<Value> = history
+            .refusals
+            .iter()
+            .map(|refusal| {
+                json!({
+                    "revision": refusal.revision,
+                    "why": refusal.why,
+                    "at": seconds(refusal.at),
+                })
+            })
+            .collect();
+        json!({
+            "version": self.options.version,
+            "workers": self.options.workers,
+            "state": self.state(),
+            "uptime_seconds": self.started.elapsed().unwrap_or_default().as_secs(),
+            "node": snapshot.node,
+            "revision": snapshot.revision,
+            "applied": history.applied,
+            "rejected": history.rejected,
+            "refusals": refusals,
+            "services": snapshot.outbound.hosts().count(),
+            "clusters": snapshot.clusters().count(),
+            "certificate": describe::certificate(&self.shared),
+        })
+    }
+
+    fn state(&self) -> &'static str {
+        match *self.phase.borrow() {
+            Phase::Serving => "ready",
+            Phase::Draining => "draining",
+            Phase::Stopped => "stopped",
+        }
+    }
+
+    fn note_certificate(&self) {
+        if let Some(tls) = &self.shared.tls {
+            let expiry = i64::try_from(tls.materials().not_after()).unwrap_or(i64::MAX);
+            self.shared.registry.set(Level::CertificateExpiry, expiry);
+        }
+    }
+}
+
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Starts the control thread.
+///
+/// # Errors
+///
+/// The thread cannot be started.
+pub(crate) fn start(
+    control: &Arc<Control>,
+    pages: Vec<(Page, Accepting)>,
+    phase: watch::Receiver<Phase>,
+) -> io::Result<JoinHandle<()>> {
+    let control = Arc::clone(control);
+    std::thread::Builder::new().name("meshcore-control".into()).spawn(move || {
+        let host = Arc::clone(&control.shared.hooks);
+        let mut work = Some((control, pages, phase));
+        host.run_thread(&mut || {
+            if let Some((control, pages, phase)) = work.take() {
+                run(control, pages, phase);
+            }
+        });
+    })
+}
+
+fn run(control: Arc<Control>, pages: Vec<(Page, Accepting)>, mut phase: watch::Receiver<Phase>) {
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build_local(LocalOptions::default());
+    let Ok(runtime) = runtime else { return };
+    runtime.block_on(async move {
+        let recorder = Rc::new(control.shared.registry.recorder());
+        for (page, listener) in pages {
+            if let Ok(listener) = listener.attach() {
+                tokio::task::spawn_local(http::serve_all(Arc::clone(&control), listener, page));
+            }
+        }
+        tokio::task::spawn_local(resolve::keep_resolved(Arc::clone(&control)));
+        let mut counted = (0, 0);
+        let mut every = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                _tick = every.tick() => {
+                    control.shared.free_retired();
+                    counted = control.count_changes(&recorder, counted);
+                }
+                changed = phase.changed() => {
+                    if changed.is_err() || *phase.borrow() == Phase::Stopped {
+                        return;
+                    }
+                }
+            }
+            if *phase.borrow() == Phase::Draining && control.shared.has_ended_workers() {
+                return;
+            }
+        }
+    });
+}
+
+impl Control {
+    fn count_changes(
+        &self,
+        recorder: &meshcore_telemetry::Recorder,
+        (applied, rejected): (u64, u64),
+    ) -> (u64, u64) {
+        let history = self.history.lock();
+        recorder.count(Counter::ConfigApplied, history.applied.saturating_sub(applied));
+        recorder.count(Counter::ConfigRejected, history.rejected.saturating_sub(rejected));
+        (history.applied, history.rejected)
+    }
+}

@@ -1,0 +1,126 @@
+//! A small HTTP/1 server for the pages of the control thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use meshcore_http::h1::{BodyKind, ConnectionDirective, Limits, parse_request, write_response};
+use meshcore_http::{Known, Method, RequestHead, ResponseHead, Version};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Control, Page};
+use crate::buffer::Buffer;
+use crate::stream::{Conn, Stream};
+
+/// A client of these pages that is silent for so long is closed.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Clients at a time; more wait in the kernel.
+const MAX_CLIENTS: usize = 64;
+
+/// An answer of a page.
+#[derive(Debug)]
+pub(super) struct Response {
+    pub(super) status: u16,
+    pub(super) content_type: &'static str,
+    pub(super) body: Vec<u8>,
+}
+
+impl Response {
+    pub(super) fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, content_type: "text/plain; charset=utf-8", body: body.into() }
+    }
+
+    pub(super) fn json(body: &serde_json::Value) -> Self {
+        let mut text = format!("{body:#}").into_bytes();
+        text.push(b'\n');
+        Self { status: 200, content_type: "application/json", body: text }
+    }
+}
+
+/// Serves a page's listener for ever.
+pub(super) async fn serve_all(control: Arc<Control>, listener: TcpListener, page: Page) {
+    let clients = Arc::new(tokio::sync::Semaphore::new(MAX_CLIENTS));
+    loop {
+        let Ok(permit) = Arc::clone(&clients).acquire_owned().await else { return };
+        match meshcore_io::accept(&listener).await {
+            Ok((stream, _peer)) => {
+                let control = Arc::clone(&control);
+                tokio::task::spawn_local(async move {
+                    serve(&control, stream, page).await;
+                    drop(permit);
+                });
+            }
+            Err(_exhausted) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn serve(control: &Arc<Control>, stream: TcpStream, page: Page) {
+    let conn = Conn::new(Stream::Tcp(stream));
+    let mut buffer = Buffer::new();
+    let mut head = RequestHead::new();
+    loop {
+        let parsed = match parse_request(buffer.data(), &mut head, &Limits::default()) {
+            Ok(Some(parsed)) => parsed,
+            Ok(None) => match tokio::time::timeout(IDLE, conn.read(&mut buffer)).await {
+                Ok(Ok(count)) if count > 0 => continue,
+                Ok(_) | Err(_) => return,
+            },
+            Err(rejected) => {
+                let response = Response::text(rejected.status(), rejected.reason());
+                return send(&conn, &response, Method::Get, false).await;
+            }
+        };
+        buffer.consume(parsed.consumed);
+        let has_body = !matches!(parsed.body, BodyKind::None | BodyKind::Length(0));
+        let response = if !is_local(&head) {
+            // A page in a browser may reach us under a name of its own, but not read us.
+            Response::text(403, "ask for this address by number or as localhost\n")
+        } else if has_body {
+            Response::text(413, "no body is taken here\n")
+        } else {
+            page.answer(control, &head)
+        };
+        let keeps_alive = parsed.keep_alive && !has_body && head.version() == Version::Http11;
+        send(&conn, &response, head.method(), keeps_alive).await;
+        if !keeps_alive {
+            let _closed = conn.shutdown().await; // the peer may be gone already
+            return;
+        }
+    }
+}
+
+/// Whether the request names us by address or as `localhost`: a name that an attacker's DNS
+/// points at us is neither. Metrics and health are asked for by name too, but tell no secrets.
+fn is_local(head: &RequestHead) -> bool {
+    let host = head.host();
+    let text = std::str::from_utf8(host).unwrap_or_default();
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    host.is_empty()
+        || text.eq_ignore_ascii_case("localhost")
+        || bare.parse::<std::net::IpAddr>().is_ok()
+}
+
+async fn send(conn: &Conn, response: &Response, method: Method, keeps_alive: bool) {
+    let mut head = ResponseHead::new();
+    let fields = [
+        (&b"content-type"[..], response.content_type.as_bytes()),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    ];
+    let set = head.set_status(response.status).is_ok()
+        && fields.iter().all(|(name, value)| head.fields.set(name, value).is_ok());
+    if !set {
+        return;
+    }
+    let directive =
+        if keeps_alive { ConnectionDirective::KeepAlive } else { ConnectionDirective::Close };
+    let mut out = Vec::with_capacity(response.body.len().saturating_add(256));
+    let framing = BodyKind::Length(response.body.len() as u64);
+    write_response(&head, framing, Version::Http11, directive, &mut out);
+    if method != Method::Head {
+        out.extend_from_slice(&response.body);
+    }
+    let _gone = conn.write_all(&out).await; // a client that left needs no answer
+    debug_assert!(head.fields.get(Known::ContentType).is_some());
+}
