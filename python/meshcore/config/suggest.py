@@ -7,8 +7,8 @@ from difflib import get_close_matches
 _MOST_CANDIDATES = 2_000
 _MOST_SHOWN = 16
 _LONGEST_NAME = 100
-# Most searches through names of a whole mesh in one change: each takes milliseconds.
-MAX_HINTS = 200
+# Most searches through names of a whole mesh in one change: each may take a twentieth of a second.
+MAX_HINTS = 20
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:

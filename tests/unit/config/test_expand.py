@@ -30,11 +30,7 @@ services:
 def without_lines(value):
     """The same resources, wherever they were written."""
     if isinstance(value, dict):
-        return {
-            k: without_lines(v)
-            for k, v in value.items()
-            if k not in {"line", "file"}
-        }
+        return {k: without_lines(v) for k, v in value.items() if k not in {"line", "file"}}
     return [without_lines(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 

@@ -1,3 +1,4 @@
+import json
 import string
 import time
 
@@ -192,9 +193,7 @@ SCALARS = st.one_of(
 )  # fmt: skip
 TREES = st.recursive(
     SCALARS,
-    lambda below: st.one_of(
-        st.lists(below, max_size=3), st.dictionaries(WORDS, below, max_size=4)
-    ),
+    lambda below: st.one_of(st.lists(below, max_size=3), st.dictionaries(WORDS, below, max_size=4)),
     max_leaves=20,
 )
 KINDS = st.sampled_from(
@@ -231,8 +230,6 @@ def test_any_nearly_yaml_gets_an_answer(text):
 @settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(KINDS, TREES, TREES)
 def test_any_document_gets_an_answer(kind, spec, metadata):
-    import json
-
     head = {"apiVersion": kind[0], "kind": kind[1]}
     sound(json.dumps({**head, "metadata": {"name": "x"}, "spec": spec}))
     sound(json.dumps({**head, "metadata": metadata, "spec": spec}))

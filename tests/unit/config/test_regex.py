@@ -47,7 +47,8 @@ def test_what_has_no_linear_form_or_no_meaning_is_refused(expression, why):
 
 
 @pytest.mark.parametrize(
-    "expression", ["(a+)+$", "(a|a)*$", "((a{1000}){1000}){1000}", "(?:" * 90 + ")*" * 90, "[" * 4096]
+    "expression",
+    ["(a+)+$", "(a|a)*$", "((a{1000}){1000}){1000}", "(?:" * 90 + ")*" * 90, "[" * 4096],
 )
 def test_hostile_expressions_are_looked_at_quickly(expression):
     began = time.monotonic()

@@ -43,5 +43,5 @@ def test_tags_force_a_type():
     ],
 )
 def test_other_tags_are_refused(tag, text):
-    with pytest.raises(ValueError, match="tag|not of type"):
+    with pytest.raises(ValueError, match=r"tag|not of type"):
         tagged(tag, text)

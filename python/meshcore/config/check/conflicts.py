@@ -54,7 +54,9 @@ def _meet(document: Document[VirtualService], route: Route) -> bool:
     """Whether some namespace sees both."""
     mine = _seen_by(list(document.spec.export_to), document.namespace)
     theirs = _seen_by(route["export_to"], route["origin"]["namespace"])
-    return mine is None or theirs is None or bool(mine & theirs)
+    if mine is None or theirs is None:
+        return mine != set() and theirs != set()
+    return bool(mine & theirs)
 
 
 def _seen_by(export_to: list[str] | list[ExportTo], owner: str) -> set[str] | None:
