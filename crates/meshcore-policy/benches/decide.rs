@@ -1,7 +1,6 @@
 //! How long do a route lookup and an authorization take, and does the first grow with the number
 //! of rules? Unit: nanoseconds a decision. Targets: flat from 10 to 10,000 rules; 20 rules of
-//! authorization under 1 us.
-#![expect(missing_docs, reason = "criterion's macros")]
+//! authorization under 1 us; a mesh with 10,000 rules compiled under 100 ms.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "as in tests")]
 #![expect(clippy::arithmetic_side_effects, reason = "as in tests")]
 
@@ -10,6 +9,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use meshcore_model::Identity;
 use meshcore_policy::{authorize_http, normalize_path, select_route};
+use meshcore_snapshot::Snapshot;
 use serde_json::{Value, json};
 
 #[expect(dead_code, reason = "shared with the tests")]
@@ -44,6 +44,21 @@ fn routes(c: &mut Criterion) {
         }
     }
     group.finish();
+}
+
+fn compilation(c: &mut Criterion) {
+    let rules: Vec<Value> = (0..10_000)
+        .map(|i| {
+            json!({
+                "matches": [{"path": {"prefix": format!("/api/v1/item-{i}")}}],
+                "action": {"forward": [{"host": "reviews.prod.svc.cluster.local", "weight": 1}]},
+            })
+        })
+        .collect();
+    let (mesh, node) = (scene::mesh(json!({"routes": [route(&rules)]})), scene::node());
+    c.bench_function("compile/10,000 rules", |b| {
+        b.iter(|| Snapshot::compile(black_box(&mesh), &node, &[], None).unwrap());
+    });
 }
 
 fn authorization(c: &mut Criterion) {
@@ -84,6 +99,6 @@ criterion_group! {
     config = Criterion::default().sample_size(20)
         .warm_up_time(std::time::Duration::from_millis(200))
         .measurement_time(std::time::Duration::from_millis(500));
-    targets = routes, authorization, normalization
+    targets = routes, compilation, authorization, normalization
 }
 criterion_main!(benches);

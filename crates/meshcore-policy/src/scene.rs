@@ -93,6 +93,10 @@ pub(crate) fn origin(kind: &str, namespace: &str, name: &str) -> Value {
 
 /// A mesh with the service `reviews` in `prod` on ports 9080 and 9081, and more of `parts`.
 pub(crate) fn snapshot(parts: Value) -> Snapshot {
+    Snapshot::compile(&mesh(parts), &node(), &[], None).unwrap()
+}
+
+pub(crate) fn mesh(parts: Value) -> Mesh {
     let mut mesh = json!({"revision": 1, "services": [{
         "origin": origin("Service", "prod", "reviews"),
         "host": "reviews.prod.svc.cluster.local", "name": "reviews", "namespace": "prod",
@@ -106,8 +110,7 @@ pub(crate) fn snapshot(parts: Value) -> Snapshot {
     for (key, value) in parts {
         mesh[key] = value;
     }
-    let mesh: Mesh = serde_json::from_value(mesh).unwrap();
-    Snapshot::compile(&mesh, &node(), &[], None).unwrap()
+    serde_json::from_value(mesh).unwrap()
 }
 
 /// A route for `reviews` with these rules; what a rule leaves out is Istio's default.

@@ -51,15 +51,9 @@ impl EndpointIds {
 }
 
 /// The ids given out so far. Each snapshot hands them to the next.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Ids {
     clusters: Map<Arc<str>, ClusterId>,
-}
-
-impl Default for Ids {
-    fn default() -> Self {
-        Self { clusters: Map::default() }
-    }
 }
 
 impl Ids {

@@ -79,3 +79,7 @@ fn identity(
 fn ip(text: &str) -> Option<IpAddr> {
     text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
+
+#[cfg(test)]
+#[expect(clippy::too_many_lines, clippy::needless_pass_by_value, reason = "tables of cases")]
+mod tests;
