@@ -26,6 +26,8 @@ _NO_HEADERS: Mapping[str, str] = {}
 
 # Statuses that refuse a request.
 _REFUSALS = range(400, 600)
+# Source: gRPC's `doc/statuscodes.md`.
+_GRPC_REFUSALS = range(1, 17)
 # Statuses that end a request. Source: RFC 9110 section 15; 1xx are not an answer.
 _FINAL = range(200, 600)
 
@@ -71,14 +73,19 @@ class Allow(Decision):
 class Deny(Decision):
     """Refused."""
 
-    __slots__ = ("code", "reason", "status")
+    __slots__ = ("code", "grpc_status", "reason", "status")
 
-    def __init__(self, status: int = 403, reason: str = "", code: str = "") -> None:
+    def __init__(
+        self, status: int = 403, reason: str = "", code: str = "", grpc_status: int | None = None
+    ) -> None:
         if type(status) is not int or status not in _REFUSALS:
             raise PluginError(f"deny() with status {status!r}, give one from 400 to 599")
         self.status: Final = status
         self.reason: Final = _text("reason", reason)
         self.code: Final = _text("code", code)
+        if grpc_status is not None and grpc_status not in _GRPC_REFUSALS:
+            raise PluginError(f"deny() with grpc_status {grpc_status!r}, give one from 1 to 16")
+        self.grpc_status: Final = grpc_status
 
     def __repr__(self) -> str:
         return _show("deny", self)
@@ -87,7 +94,7 @@ class Deny(Decision):
         return type(other) is Deny and _values(self) == _values(other)
 
     def __hash__(self) -> int:
-        return hash((self.status, self.reason, self.code))
+        return hash((self.status, self.reason, self.code, self.grpc_status))
 
 
 class RouteTo:
@@ -163,20 +170,23 @@ def allow(
     return Allow(set_headers, remove_headers)
 
 
-def deny(status: int = 403, reason: str = "", code: str = "") -> Decision:
+def deny(
+    status: int = 403, reason: str = "", code: str = "", *, grpc_status: int | None = None
+) -> Decision:
     """Returns the decision to refuse a request.
 
     Args:
         status: HTTP status for the client, from 400 to 599.
         reason: Why, for the log and the client.
         code: Short code of the policy, for the log and the client.
+        grpc_status: Status for a gRPC client, from 1 to 16; follows from `status` if left out.
 
     Raises:
         PluginError: The status is none of a refusal, or a text has control characters.
     """
-    if status == DENY.status and not reason and not code:
+    if status == DENY.status and not reason and not code and grpc_status is None:
         return DENY
-    return Deny(status, reason, code)
+    return Deny(status, reason, code, grpc_status)
 
 
 def abstain() -> Decision:

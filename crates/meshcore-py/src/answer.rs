@@ -1,0 +1,186 @@
+//! What a hook returned, as a decision for its stage.
+
+use std::sync::Arc;
+
+use meshcore_model::HookStage;
+use meshcore_proxy::hooks::{Decision, Denial, Edits, HookError, RouteTo};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyString, PyType};
+
+/// Longest text of an error or of junk that is repeated to others, in characters.
+const MAX_SHOWN: usize = 200;
+
+/// The decisions of `meshcore.plugin.decisions`, looked up once.
+struct Vocabulary {
+    allow: Py<PyAny>,
+    abstain: Py<PyAny>,
+    deny: Py<PyAny>,
+    allow_type: Py<PyType>,
+    abstain_type: Py<PyType>,
+    deny_type: Py<PyType>,
+    route_type: Py<PyType>,
+    modify_type: Py<PyType>,
+}
+
+/// The decision that a hook of this stage returned.
+///
+/// # Errors
+///
+/// [`HookError::Nonsense`] when it is none, or none for this stage.
+pub(crate) fn decision(stage: HookStage, value: &Bound<'_, PyAny>) -> Result<Decision, HookError> {
+    let words = Vocabulary::of(value.py()).map_err(|error| raised(value.py(), &error))?;
+    match known(words, value).map_err(|error| raised(value.py(), &error))? {
+        Some(decision) if is_for(stage, &decision) => Ok(decision),
+        None if value.is_none() && stage != HookStage::Authorize => Ok(Decision::Abstain),
+        _ => Err(HookError::Nonsense(format!("{}, {}", shown(value), expected(stage)))),
+    }
+}
+
+/// What a hook raised.
+pub(crate) fn raised(py: Python<'_>, error: &PyErr) -> HookError {
+    let name = error.get_type(py).name().map(|name| name.to_string()).unwrap_or_default();
+    let text = error.value(py).str().map(|text| text.to_string()).unwrap_or_default();
+    let text = if text.is_empty() { name } else { format!("{name}: {text}") };
+    HookError::Raised(text.chars().take(MAX_SHOWN).collect())
+}
+
+fn known(words: &Vocabulary, value: &Bound<'_, PyAny>) -> PyResult<Option<Decision>> {
+    let py = value.py();
+    if value.is(&words.allow) {
+        return Ok(Some(Decision::Allow(Edits::default())));
+    }
+    if value.is(&words.abstain) {
+        return Ok(Some(Decision::Abstain));
+    }
+    if value.is(&words.deny) {
+        return Ok(Some(Decision::Deny(Denial {
+            status: 403,
+            grpc_status: None,
+            reason: "".into(),
+            code: "".into(),
+        })));
+    }
+    let kind = value.get_type();
+    Ok(if kind.is(&words.allow_type) {
+        Some(Decision::Allow(header_edits(value)?))
+    } else if kind.is(&words.abstain_type) {
+        Some(Decision::Abstain)
+    } else if kind.is(&words.deny_type) {
+        Some(Decision::Deny(Denial {
+            status: value.getattr(intern!(py, "status"))?.extract()?,
+            grpc_status: value.getattr(intern!(py, "grpc_status"))?.extract()?,
+            reason: text(value, intern!(py, "reason"))?.unwrap_or_else(|| "".into()),
+            code: text(value, intern!(py, "code"))?.unwrap_or_else(|| "".into()),
+        }))
+    } else if kind.is(&words.route_type) {
+        Some(Decision::RouteTo(RouteTo {
+            host: text(value, intern!(py, "host"))?,
+            subset: text(value, intern!(py, "subset"))?,
+            reason: text(value, intern!(py, "reason"))?.unwrap_or_else(|| "".into()),
+        }))
+    } else if kind.is(&words.modify_type) {
+        Some(Decision::Modify(message_edits(value)?))
+    } else {
+        None
+    })
+}
+
+fn is_for(stage: HookStage, decision: &Decision) -> bool {
+    match (stage, decision) {
+        (_, Decision::Abstain)
+        | (HookStage::Authorize, Decision::Allow(_) | Decision::Deny(_))
+        | (HookStage::OnRequest, Decision::Allow(_) | Decision::Deny(_))
+        | (HookStage::Route, Decision::RouteTo(_)) => true,
+        (HookStage::OnRequest, Decision::Modify(edits)) => {
+            edits.status.is_none() && edits.body.is_none()
+        }
+        (HookStage::OnResponse, Decision::Modify(edits)) => edits.path.is_none(),
+        (HookStage::Telemetry, _)
+        | (HookStage::Authorize, Decision::RouteTo(_) | Decision::Modify(_))
+        | (HookStage::Route, Decision::Allow(_) | Decision::Deny(_) | Decision::Modify(_))
+        | (HookStage::OnRequest, Decision::RouteTo(_))
+        | (HookStage::OnResponse, Decision::Allow(_) | Decision::Deny(_) | Decision::RouteTo(_)) => {
+            false
+        }
+    }
+}
+
+const fn expected(stage: HookStage) -> &'static str {
+    match stage {
+        HookStage::Authorize => "return allow(), deny() or abstain()",
+        HookStage::Route => "return RouteTo(...) or None",
+        HookStage::OnRequest => "return Modify(...) of headers and path, deny() or None",
+        HookStage::OnResponse => "return Modify(...) of headers, status and body, or None",
+        HookStage::Telemetry => "return None",
+    }
+}
+
+fn shown(value: &Bound<'_, PyAny>) -> String {
+    let text = value.repr().map(|text| text.to_string());
+    text.unwrap_or_else(|_| "what cannot be shown".into()).chars().take(MAX_SHOWN).collect()
+}
+
+fn header_edits(value: &Bound<'_, PyAny>) -> PyResult<Edits> {
+    let py = value.py();
+    let mut edits = Edits::default();
+    for pair in value.getattr(intern!(py, "set_headers"))?.try_iter()? {
+        let (name, value): (Bound<'_, PyString>, Bound<'_, PyString>) = pair?.extract()?;
+        edits.set.push((bytes(&name)?, bytes(&value)?));
+    }
+    for name in value.getattr(intern!(py, "remove_headers"))?.try_iter()? {
+        edits.remove.push(bytes(name?.cast()?)?);
+    }
+    Ok(edits)
+}
+
+fn message_edits(value: &Bound<'_, PyAny>) -> PyResult<Edits> {
+    let py = value.py();
+    let mut edits = header_edits(value)?;
+    let path: Option<Bound<'_, PyString>> = value.getattr(intern!(py, "path"))?.extract()?;
+    edits.path = path.map(|path| bytes(&path)).transpose()?;
+    edits.status = value.getattr(intern!(py, "status"))?.extract()?;
+    let body: Option<Bound<'_, PyBytes>> = value.getattr(intern!(py, "body"))?.extract()?;
+    edits.body = body.map(|body| Arc::from(body.as_bytes()));
+    Ok(edits)
+}
+
+fn text(value: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> PyResult<Option<Arc<str>>> {
+    let text: Option<String> = value.getattr(name)?.extract()?;
+    Ok(text.map(Arc::from))
+}
+
+/// Bytes of a text; those that came in as bytes outside of UTF-8 go out as they came.
+fn bytes(text: &Bound<'_, PyString>) -> PyResult<Box<[u8]>> {
+    if let Ok(text) = text.to_str() {
+        return Ok(text.as_bytes().into());
+    }
+    let encoded = text.call_method1("encode", ("utf-8", "surrogateescape"))?;
+    Ok(encoded.cast::<PyBytes>()?.as_bytes().into())
+}
+
+// === impl Vocabulary ===
+
+impl Vocabulary {
+    fn of(py: Python<'_>) -> PyResult<&Self> {
+        static WORDS: PyOnceLock<Vocabulary> = PyOnceLock::new();
+        WORDS.get_or_try_init(py, || {
+            let module = py.import("meshcore.plugin.decisions")?;
+            let value = |name: &str| module.getattr(name).map(Bound::unbind);
+            let class = |name: &str| -> PyResult<Py<PyType>> {
+                Ok(module.getattr(name)?.cast_into::<PyType>()?.unbind())
+            };
+            Ok(Self {
+                allow: value("ALLOW")?,
+                abstain: value("ABSTAIN")?,
+                deny: value("DENY")?,
+                allow_type: class("Allow")?,
+                abstain_type: class("Abstain")?,
+                deny_type: class("Deny")?,
+                route_type: class("RouteTo")?,
+                modify_type: class("Modify")?,
+            })
+        })
+    }
+}

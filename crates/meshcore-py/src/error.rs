@@ -1,0 +1,77 @@
+//! Errors of the data plane as Python's exceptions. They are defined in `meshcore.errors`, so
+//! that Python can raise them too.
+
+use meshcore_model::InvalidIdentity;
+use meshcore_proxy::{ApplyError, StartError};
+use meshcore_tls::MaterialsError;
+use meshcore_tls::ca::CaError;
+use pyo3::prelude::*;
+
+mod imported {
+    use pyo3::import_exception;
+
+    import_exception!(meshcore.errors, CertificateError);
+    import_exception!(meshcore.errors, NativeError);
+    import_exception!(meshcore.errors, PluginError);
+    import_exception!(meshcore.errors, RequestGone);
+    import_exception!(meshcore.errors, SnapshotRejected);
+    import_exception!(meshcore.errors, StaleRevision);
+    import_exception!(meshcore.errors, StartFailed);
+    import_exception!(meshcore.errors, UndeclaredAttribute);
+}
+
+use imported::{CertificateError, NativeError, SnapshotRejected, StaleRevision, StartFailed};
+pub(crate) use imported::{PluginError, RequestGone, UndeclaredAttribute};
+
+/// Everything that can go wrong at this border.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Bytes from Python are not the JSON that they should be.
+    #[error("{what} cannot be read: {error}")]
+    Json {
+        /// Of what.
+        what: &'static str,
+        /// Why.
+        error: serde_json::Error,
+    },
+    /// The process was forked after the data plane had started.
+    #[error("this process was forked from the one that runs the data plane, start another here")]
+    Forked,
+    /// The data plane was stopped.
+    #[error("the data plane has been stopped, start another")]
+    Stopped,
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error(transparent)]
+    Materials(#[from] MaterialsError),
+    #[error(transparent)]
+    Authority(#[from] CaError),
+    #[error(transparent)]
+    Identity(#[from] InvalidIdentity),
+}
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::Json { .. } | Error::Start(StartError::Rejected(_)) => {
+                SnapshotRejected::new_err(text)
+            }
+            Error::Apply(ApplyError::Rejected(_)) => SnapshotRejected::new_err(text),
+            Error::Apply(ApplyError::Stale(stale)) => {
+                StaleRevision::new_err((stale.offered, stale.current))
+            }
+            Error::Start(
+                StartError::Listen { .. } | StartError::AccessLog(_) | StartError::Thread(_),
+            ) => StartFailed::new_err(text),
+            Error::Materials(_) | Error::Authority(_) | Error::Identity(_) => {
+                CertificateError::new_err(text)
+            }
+            Error::Forked | Error::Stopped | Error::Apply(ApplyError::AccessLog(_)) => {
+                NativeError::new_err(text)
+            }
+        }
+    }
+}

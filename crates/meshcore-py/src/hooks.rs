@@ -1,0 +1,429 @@
+//! Python hooks, called from the data plane without waiting for the interpreter.
+//!
+//! A hook is called on the worker when it has shown to be short and the interpreter is free
+//! ([`call_here`]); else on a policy thread ([`policy`]) or, if it is a coroutine, on the event
+//! loop ([`event_loop`]). The clerk ([`clerk`]) runs telemetry hooks and writes reports, and the
+//! watch ([`watch`]) ends what does not end by itself.
+
+mod breaker;
+mod clerk;
+mod entry;
+mod event_loop;
+mod exposition;
+mod gate;
+mod pace;
+mod policy;
+mod pressure;
+mod queue;
+mod quiet;
+mod slot;
+mod table;
+mod watch;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use meshcore_model::{Hook, HookMode, HookStage};
+use meshcore_proxy::hooks::{
+    Decision, Facts, HookError, HookHost, PendingDecision, RequestRecord, View,
+};
+use parking_lot::{Condvar, Mutex};
+use pyo3::prelude::*;
+use scoped_tls_hkt::scoped_thread_local;
+use tokio::sync::oneshot;
+
+pub(crate) use entry::Entry;
+
+use crate::answer;
+use crate::hooks::clerk::Desk;
+use crate::hooks::entry::count;
+use crate::hooks::event_loop::LoopQueue;
+use crate::hooks::gate::Gate;
+use crate::hooks::pressure::Pressure;
+use crate::hooks::queue::{Job, Queue};
+use crate::hooks::slot::{Role, Slot};
+use crate::hooks::table::Table;
+use crate::view::call_here;
+
+/// An inline call this long is interrupted: its worker serves others as well.
+const INLINE_LIMIT_NS: u64 = 20_000_000;
+/// Policy threads at most; more than one run only while one is busy for long.
+const MAX_POLICY_THREADS: u32 = 4;
+/// Of them, with calls of the same hook.
+const MAX_RUNNING_OF_HOOK: u32 = 2;
+
+/// The hooks of one proxy, and the threads that run them.
+pub(crate) struct PyHooks {
+    began: Instant,
+    table: Table,
+    epoch: AtomicU64,
+    gate: Gate,
+    pressure: Pressure,
+    has_many_processors: bool,
+    queue: Queue,
+    loop_queue: LoopQueue,
+    desk: Desk,
+    slots: Mutex<Vec<Arc<Slot>>>,
+    policy_threads: AtomicU32,
+    /// Threads that have not ended.
+    threads: Mutex<u32>,
+    thread_ended: Condvar,
+    watch: watch::Alarm,
+    has_started: AtomicBool,
+    is_stopped: AtomicBool,
+    gate_misses: AtomicU64,
+}
+
+thread_local! {
+    /// The slot of a worker, while it runs.
+    static SLOT: RefCell<Option<Arc<Slot>>> = const { RefCell::new(None) };
+}
+
+// A worker's loop on its way into `detach`, which takes only what could move to another thread.
+scoped_thread_local!(static LOOP: for<'a> &'a dyn Fn());
+
+// === impl PyHooks ===
+
+impl PyHooks {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            began: Instant::now(),
+            table: Table::default(),
+            epoch: AtomicU64::new(0),
+            gate: Gate::default(),
+            pressure: Pressure::default(),
+            has_many_processors: std::thread::available_parallelism()
+                .is_ok_and(|count| count.get() > 1),
+            queue: Queue::new(MAX_RUNNING_OF_HOOK),
+            loop_queue: LoopQueue::default(),
+            desk: Desk::default(),
+            slots: Mutex::default(),
+            policy_threads: AtomicU32::new(0),
+            threads: Mutex::new(0),
+            thread_ended: Condvar::new(),
+            watch: watch::Alarm::default(),
+            has_started: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
+            gate_misses: AtomicU64::new(0),
+        })
+    }
+
+    /// Makes hooks known, beside those that calls under way may still name.
+    ///
+    /// # Errors
+    /// When a thread for them cannot be started or Python's event loop not be imported.
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        hooks: Vec<(Hook, Py<PyAny>)>,
+    ) -> PyResult<()> {
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        let has_coroutines = hooks.iter().any(|(hook, _)| hook.mode == HookMode::Async);
+        self.table.add(hooks);
+        self.start_threads(py)?;
+        if has_coroutines {
+            event_loop::start(self, py)?;
+        }
+        quiet::settle(py)
+    }
+
+    /// Forgets all hooks but those of the generation now in force, and what they decided.
+    pub(crate) fn retire_others(&self, ids: &[u32]) {
+        self.table.retire_others(ids);
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Forgets hooks that were added and did not come into force.
+    pub(crate) fn withdraw(&self, ids: &[u32]) {
+        self.table.withdraw(ids);
+    }
+
+    /// Forgets all decisions that are remembered.
+    pub(crate) fn invalidate(&self) {
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends all threads, waiting at most `within` for them. Call it detached.
+    pub(crate) fn stop(&self, within: Duration) {
+        if self.is_stopped.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.queue.close();
+        self.loop_queue.close();
+        self.desk.close();
+        self.watch.ring();
+        let until = Instant::now().checked_add(within);
+        let mut threads = self.threads.lock();
+        while *threads > 0 {
+            let Some(until) = until else { break };
+            if self.thread_ended.wait_until(&mut threads, until).timed_out() {
+                break;
+            }
+        }
+        drop(threads);
+        if self.has_started.load(Ordering::Relaxed) {
+            Python::try_attach(quiet::unsettle);
+        }
+    }
+
+    /// ns since the host began; never 0.
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+
+    fn start_threads(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
+        if self.has_started.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        quiet::one_more(py)?;
+        self.spawn("meshcore-watch", watch::run)?;
+        self.spawn("meshcore-clerk", clerk::run)?;
+        policy::start(self)
+    }
+
+    /// Starts a thread that runs until the host stops.
+    fn spawn(self: &Arc<Self>, name: &str, run: fn(&Arc<Self>)) -> PyResult<()> {
+        let host = Arc::clone(self);
+        let mut threads = self.threads.lock();
+        std::thread::Builder::new().name(name.into()).spawn(move || {
+            let _ended = Ended(&host);
+            run(&host);
+        })?;
+        *threads = threads.saturating_add(1);
+        Ok(())
+    }
+
+    /// Runs a thread's part that is attached, with a slot for the watch. `None` when the
+    /// interpreter ends.
+    fn with_slot<T>(
+        self: &Arc<Self>,
+        role: Role,
+        run: impl FnOnce(Python<'_>, &Arc<Slot>) -> T,
+    ) -> Option<T> {
+        Python::try_attach(|py| {
+            let slot = Arc::new(Slot::of_this_thread(py, role).ok()?);
+            self.slots.lock().push(Arc::clone(&slot));
+            let done = run(py, &slot);
+            self.slots.lock().retain(|known| !Arc::ptr_eq(known, &slot));
+            Some(done)
+        })
+        .flatten()
+    }
+
+    /// What remains of a call on a worker once it has the gate.
+    fn call_inline(
+        &self,
+        entry: &Entry,
+        view: &View<'_>,
+        slot: &Slot,
+    ) -> Option<Result<Decision, HookError>> {
+        let asked_ns = self.now_ns();
+        Python::try_attach(|py| {
+            let began_ns = self.now_ns();
+            self.pressure.waited(began_ns.saturating_sub(asked_ns), began_ns);
+            slot.begin(began_ns, INLINE_LIMIT_NS);
+            let returned = call_here(py, entry, view);
+            let decided = self.judge(py, entry, returned);
+            let interrupts = slot.interrupts();
+            slot.end(py);
+            let ended_ns = self.now_ns();
+            let took_ns = ended_ns.saturating_sub(began_ns);
+            count(&entry.counts.inline);
+            let decided = if interrupts > 0 { Err(late(entry)) } else { decided };
+            self.settle(entry, &decided, took_ns, ended_ns);
+            let is_too_slow =
+                entry.pace.ran_inline(took_ns, ended_ns) || (interrupts > 0 && entry.pace.demote());
+            if is_too_slow {
+                self.desk.report(
+                    clerk::Severity::Warning,
+                    format!(
+                        "hook {} ({}) took {} ms on a worker, it is called on the policy thread \
+                         from now on: make it shorter, or write blocking=True",
+                        entry.hook.name,
+                        entry.hook.origin,
+                        took_ns / 1_000_000,
+                    ),
+                );
+            }
+            decided
+        })
+    }
+
+    /// The decision behind what a hook returned or raised. Reports what is wrong.
+    fn judge(
+        &self,
+        py: Python<'_>,
+        entry: &Entry,
+        returned: PyResult<Bound<'_, PyAny>>,
+    ) -> Result<Decision, HookError> {
+        let decided = match returned {
+            Ok(value) => answer::decision(entry.hook.stage, &value),
+            Err(error) => {
+                let raised = answer::raised(py, &error);
+                if let Some(kept_back) = entry.report_due(self.now_ns()) {
+                    let text = clerk::raised(py, entry, &error, kept_back);
+                    self.desk.report(clerk::Severity::Error, text);
+                }
+                return Err(raised);
+            }
+        };
+        if let Err(error) = &decided
+            && let Some(kept_back) = entry.report_due(self.now_ns())
+        {
+            let text = clerk::failed(entry, error, kept_back);
+            self.desk.report(clerk::Severity::Error, text);
+        }
+        decided
+    }
+
+    /// Counts an outcome, and stops calling the hook when it fails most of the time.
+    fn settle(
+        &self,
+        entry: &Entry,
+        decided: &Result<Decision, HookError>,
+        took_ns: u64,
+        now_ns: u64,
+    ) {
+        entry.counts.busy_ns.fetch_add(took_ns, Ordering::Relaxed);
+        if decided.is_err() {
+            count(&entry.counts.failures);
+        }
+        self.record(entry, decided.is_err(), now_ns);
+    }
+
+    fn record(&self, entry: &Entry, is_failure: bool, now_ns: u64) {
+        if entry.breaker.record(is_failure, now_ns / 1_000_000) {
+            self.desk.report(
+                clerk::Severity::Error,
+                format!(
+                    "hook {} ({}) failed most of its calls within a second: it is not called \
+                     for half a second, its requests get the answer of on_error",
+                    entry.hook.name, entry.hook.origin,
+                ),
+            );
+        }
+    }
+
+    /// An answer that is there already.
+    fn refused(&self, entry: &Entry) -> Result<Decision, HookError> {
+        count(&entry.counts.broken);
+        Err(HookError::Broken)
+    }
+}
+
+fn late(entry: &Entry) -> HookError {
+    HookError::TimedOut(entry.hook.timeout_ms)
+}
+
+impl HookHost for PyHooks {
+    fn run_thread(&self, run: &mut dyn FnMut()) {
+        let has_run = Cell::new(false);
+        let run = RefCell::new(run);
+        let run_once = || {
+            if !has_run.replace(true) {
+                (run.borrow_mut())();
+            }
+        };
+        // Attached first and detached around the loop, the thread keeps its state in the
+        // interpreter, which makes each later attach seven times cheaper.
+        Python::try_attach(|py| {
+            let slot = Slot::of_this_thread(py, Role::Worker).ok().map(Arc::new);
+            self.slots.lock().extend(slot.clone());
+            SLOT.set(slot.clone());
+            LOOP.set(&run_once, || py.detach(|| LOOP.with(|run| run())));
+            SLOT.set(None);
+            let is_mine = |known: &Arc<Slot>| slot.as_ref().is_some_and(|s| Arc::ptr_eq(known, s));
+            self.slots.lock().retain(|known| !is_mine(known));
+        });
+        run_once(); // Only if the interpreter was ending: without hooks then.
+    }
+
+    fn call_now(&self, hook: &Hook, view: &View<'_>) -> Option<Result<Decision, HookError>> {
+        let entry = self.table.find(hook.id)?;
+        let now_ns = self.now_ns();
+        if entry.breaker.is_open(now_ns / 1_000_000) {
+            return Some(self.refused(&entry));
+        }
+        if hook.mode != HookMode::Inline
+            || !entry.pace.is_short()
+            || self.pressure.is_closed(now_ns)
+        {
+            return None;
+        }
+        let slot = SLOT.with_borrow(Clone::clone)?;
+        let Some(_inside) = self.gate.enter_soon(self.has_many_processors) else {
+            count(&self.gate_misses);
+            return None;
+        };
+        if !entry.breaker.lets_through(now_ns / 1_000_000) {
+            return Some(self.refused(&entry));
+        }
+        self.watch.attend(now_ns);
+        self.call_inline(&entry, view, &slot)
+    }
+
+    fn call_later(&self, hook: &Arc<Hook>, facts: Facts) -> Option<PendingDecision> {
+        let entry = self.table.find(hook.id)?;
+        let now_ns = self.now_ns();
+        let (answer, pending) = oneshot::channel();
+        if !entry.breaker.lets_through(now_ns / 1_000_000) {
+            // The receiver is below: it cannot be gone.
+            let _ = answer.send(self.refused(&entry));
+            return Some(pending);
+        }
+        self.watch.attend(now_ns);
+        let job = Job { entry: Arc::clone(&entry), facts, answer };
+        let is_taken = match hook.mode {
+            HookMode::Async => self.loop_queue.push(job),
+            HookMode::Inline | HookMode::Queued => self.queue.push(job),
+        };
+        if !is_taken {
+            count(&entry.counts.overloads);
+            self.record(&entry, true, now_ns);
+            return None;
+        }
+        Some(pending)
+    }
+
+    fn finished(&self, records: Vec<RequestRecord>) -> bool {
+        self.table.has(HookStage::Telemetry) && self.desk.put(records)
+    }
+
+    fn cache_epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    fn log_level(&self, set: Option<&str>) -> String {
+        Python::try_attach(|py| clerk::log_level(py, set)).and_then(Result::ok).unwrap_or_default()
+    }
+
+    fn exposition(&self) -> Vec<u8> {
+        exposition::text(self)
+    }
+}
+
+impl fmt::Debug for PyHooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PyHooks").field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
+/// Tells that a thread ended, however it did.
+struct Ended<'h>(&'h PyHooks);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let mut threads = self.0.threads.lock();
+        *threads = threads.saturating_sub(1);
+        self.0.thread_ended.notify_all();
+    }
+}

@@ -1,0 +1,62 @@
+//! What was counted of hooks, beside what the data plane counts itself.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::PyHooks;
+use super::entry::Entry;
+
+/// Name, help, and the value of one hook.
+type HookFamily = (&'static str, &'static str, fn(&Entry) -> u64);
+
+const OF_HOOKS: [HookFamily; 10] = [
+    ("inline_calls_total", "Calls on a worker.", |e| value(&e.counts.inline)),
+    ("queued_calls_total", "Calls on a policy thread.", |e| value(&e.counts.queued)),
+    ("awaited_calls_total", "Calls on the event loop.", |e| value(&e.counts.awaited)),
+    ("failures_total", "Calls that gave no decision.", |e| value(&e.counts.failures)),
+    ("late_total", "Calls that ended after their limit.", |e| value(&e.counts.late)),
+    ("overloads_total", "Calls that found the queue full.", |e| value(&e.counts.overloads)),
+    ("broken_total", "Calls not made after many failures.", |e| value(&e.counts.broken)),
+    ("breaks_total", "Times that calls were stopped.", |e| e.breaker.openings()),
+    ("interrupts_total", "Calls interrupted from outside.", |e| value(&e.counts.interrupts)),
+    ("demoted", "Whether it is too slow for workers.", |e| u64::from(e.pace.is_demoted())),
+];
+
+/// Prometheus' text; nothing when there are no hooks.
+pub(crate) fn text(host: &PyHooks) -> Vec<u8> {
+    let entries = host.table.all();
+    let mut text = String::new();
+    if entries.is_empty() {
+        return Vec::new();
+    }
+    for (name, help, read) in OF_HOOKS {
+        head(&mut text, &format!("hook_{name}"), help);
+        for entry in &entries {
+            one(&mut text, &format!("hook_{name}{{hook=\"{}\"}}", entry.hook.name), read(entry));
+        }
+    }
+    let of_host = [
+        ("interpreter_gate_misses_total", "Calls that found us inside.", value(&host.gate_misses)),
+        ("interpreter_closings_total", "Times workers kept out of it.", host.pressure.closings()),
+        ("telemetry_dropped_total", "Records that hooks did not get.", host.desk.dropped()),
+    ];
+    for (name, help, value) in of_host {
+        head(&mut text, name, help);
+        one(&mut text, name, value);
+    }
+    text.into_bytes()
+}
+
+fn value(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+fn head(text: &mut String, name: &str, help: &str) {
+    let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+    // Writing to a text does not fail.
+    let _ = writeln!(text, "# HELP meshcore_{name} {help}\n# TYPE meshcore_{name} {kind}");
+}
+
+fn one(text: &mut String, name: &str, value: u64) {
+    let _ = writeln!(text, "meshcore_{name} {value}");
+}

@@ -1,0 +1,80 @@
+//! The hooks by their number.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use meshcore_model::{Hook, HookStage};
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+
+use super::entry::Entry;
+
+type Entries = HashMap<u32, Arc<Entry>, RandomState>;
+
+/// Hooks in force, and those that calls under way may still name.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    entries: ArcSwap<Entries>,
+    /// Hooks no longer named, kept until a thread that is attached drops them.
+    retired: Mutex<Vec<Arc<Entry>>>,
+}
+
+// === impl Table ===
+
+impl Table {
+    pub(crate) fn find(&self, id: u32) -> Option<Arc<Entry>> {
+        self.entries.load().get(&id).cloned()
+    }
+
+    /// Whether there is a hook of this stage.
+    pub(crate) fn has(&self, stage: HookStage) -> bool {
+        self.entries.load().values().any(|entry| entry.hook.stage == stage)
+    }
+
+    /// All hooks, in the order of their numbers.
+    pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
+        let mut all: Vec<_> = self.entries.load().values().cloned().collect();
+        all.sort_unstable_by_key(|entry| entry.hook.id);
+        all
+    }
+
+    pub(crate) fn add(&self, hooks: Vec<(Hook, Py<PyAny>)>) {
+        self.change(|entries| {
+            for (hook, function) in hooks {
+                // A hook that is known keeps what was learned of it.
+                entries.entry(hook.id).or_insert_with(|| Arc::new(Entry::new(hook, function)));
+            }
+        });
+    }
+
+    /// Keeps these and the ones that were kept last.
+    pub(crate) fn retire_others(&self, ids: &[u32]) {
+        self.change(|entries| {
+            entries.retain(|id, entry| entry.stays(ids.contains(id)));
+        });
+    }
+
+    pub(crate) fn withdraw(&self, ids: &[u32]) {
+        self.change(|entries| entries.retain(|id, _| !ids.contains(id)));
+    }
+
+    /// Called attached: what nobody has any more is dropped here.
+    fn change(&self, edit: impl FnOnce(&mut Entries)) {
+        let mut retired = self.retired.lock();
+        let before = self.entries.load_full();
+        let mut entries = Entries::clone(&before);
+        edit(&mut entries);
+        let gone = before.iter().filter(|(id, _)| !entries.contains_key(*id));
+        retired.extend(gone.map(|(_, entry)| Arc::clone(entry)));
+        self.entries.store(Arc::new(entries));
+        drop(before);
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut *retired)
+            .into_iter()
+            .partition(|entry| Arc::strong_count(entry) > 1);
+        *retired = kept;
+        drop(retired);
+        drop(gone);
+    }
+}

@@ -1,0 +1,200 @@
+"""The only module that touches the extension: typed calls, plain values."""
+
+import atexit
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakSet
+
+from meshcore import _native
+from meshcore._native import Authority, Issued, Materials, new_csr
+from meshcore.plugin.registry import Hook, to_native
+from meshcore.plugin.request import Headers, Record, Request, Response
+
+if TYPE_CHECKING:
+    from meshcore._native import _FamilyTuple, _SampleTuple
+
+__all__ = [
+    "Authority",
+    "Family",
+    "HistogramValue",
+    "Issued",
+    "Materials",
+    "Options",
+    "Proxy",
+    "Sample",
+    "Totals",
+    "new_csr",
+]
+
+# Authors may ask isinstance() of what the data plane gives them.
+Headers.register(_native.Headers)
+Record.register(_native.Record)
+Request.register(_native.Request)
+Response.register(_native.Response)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the data plane runs."""
+
+    workers: int = 1
+    """Threads that carry requests."""
+    drain_ms: int = 45_000
+    """How long requests may go on after a drain began."""
+    version: str = "unknown"
+    """Shown in `istio_build` and on the admin port."""
+
+
+class HistogramValue(NamedTuple):
+    """What a histogram counted."""
+
+    cumulated: Sequence[int]
+    """Values at or below each of `Totals.bounds`."""
+    sum: float
+
+
+class Sample(NamedTuple):
+    """One set of label values, and what was counted for it."""
+
+    labels: Sequence[str]
+    value: float | HistogramValue
+
+
+class Family(NamedTuple):
+    """Samples of one name."""
+
+    name: str
+    help: str
+    kind: str
+    """`counter`, `gauge` or `histogram`."""
+    label_names: Sequence[str]
+    samples: Sequence[Sample]
+
+
+class Totals(NamedTuple):
+    """All metrics at one moment."""
+
+    families: Sequence[Family]
+    bounds: Sequence[str]
+    """Upper bounds of every histogram, the last of which is `+Inf`."""
+
+
+class Proxy:
+    """A running data plane. Every method returns at once but `wait` and `stop`.
+
+    A process that was forked from the one that started it cannot use it.
+    """
+
+    def __init__(
+        self,
+        mesh: bytes,
+        node: bytes,
+        options: Options,
+        hooks: Iterable[Hook] = (),
+        materials: Materials | None = None,
+    ) -> None:
+        """Binds, starts all threads, and returns when it accepts.
+
+        Args:
+            mesh: The mesh model, as JSON.
+            node: Who this sidecar is and where it listens, as JSON.
+            options: How it runs.
+            hooks: Hooks of plugins, in the order they are called.
+            materials: Certificate, key and trust; without them there is no mutual TLS.
+
+        Raises:
+            SnapshotRejected: The model cannot be put in force.
+            StartFailed: A listener, a log or a thread cannot be had; nothing runs.
+        """
+        described = json.dumps({
+            "workers": options.workers,
+            "drain_ms": options.drain_ms,
+            "version": options.version,
+        })
+        native_hooks = _hooks(hooks)
+        self._native = _native.Proxy(mesh, node, described.encode(), native_hooks, materials)
+        _running.add(self)
+
+    def apply(self, mesh: bytes, hooks: Iterable[Hook] | None = None) -> int:
+        """Puts a mesh in force, with other hooks if some are given; returns its revision.
+
+        Raises:
+            SnapshotRejected: The model cannot be put in force; nothing has changed.
+            StaleRevision: Something newer is in force; nothing has changed.
+        """
+        return self._native.apply(mesh, None if hooks is None else _hooks(hooks))
+
+    def rotate(self, materials: Materials) -> None:
+        """Uses another certificate and trust for all handshakes from now on."""
+        self._native.rotate(materials)
+
+    def rejected(self, revision: int, why: str) -> None:
+        """Notes that a change was refused before it came here, for status and admin port."""
+        self._native.rejected(revision, why)
+
+    def status(self) -> Mapping[str, object]:
+        """Returns what is in force and how it fares."""
+        status: dict[str, object] = json.loads(self._native.status())
+        return status
+
+    def addresses(self) -> Mapping[str, str | None]:
+        """Returns where it listens, by purpose; port 0 has become the port that was taken."""
+        addresses: dict[str, str | None] = json.loads(self._native.addresses())
+        return addresses
+
+    def metrics(self, *, openmetrics: bool = False) -> bytes:
+        """Returns all metrics in Prometheus' text format."""
+        return self._native.metrics(openmetrics)
+
+    def totals(self) -> Totals:
+        """Returns all metrics as values, for a collector."""
+        families, bounds = self._native.totals()
+        return Totals([_family(family) for family in families], bounds)
+
+    def forget_decisions(self) -> None:
+        """Makes all decisions of hooks that are remembered be made anew."""
+        self._native.forget_decisions()
+
+    def reopen_logs(self) -> None:
+        """Opens log files again, after they were renamed."""
+        self._native.reopen_logs()
+
+    def drain(self) -> None:
+        """Stops accepting, lets requests end within `Options.drain_ms`, then ends."""
+        self._native.drain()
+
+    def wait(self, within_seconds: float | None = None) -> bool:
+        """Waits until everything has ended; whether it has. Signal handlers run meanwhile."""
+        return self._native.wait(within_seconds)
+
+    def stop(self) -> None:
+        """Ends at once. Requests that are being carried are cut off."""
+        self._native.stop()
+        _running.discard(self)
+
+
+# Stopped before the interpreter ends: their threads would have nothing to attach to.
+_running: WeakSet[Proxy] = WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    for proxy in list(_running):
+        proxy.stop()
+
+
+def _hooks(hooks: Iterable[Hook]) -> _native.Hooks:
+    described, functions = to_native(hooks)
+    return _native.Hooks(described, functions)
+
+
+def _family(family: "_FamilyTuple") -> Family:
+    name, text, kind, label_names, samples = family
+    return Family(name, text, kind, label_names, [_sample(sample) for sample in samples])
+
+
+def _sample(sample: "_SampleTuple") -> Sample:
+    labels, value = sample
+    return Sample(labels, HistogramValue(*value) if isinstance(value, tuple) else value)
