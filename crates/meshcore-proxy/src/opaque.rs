@@ -369,14 +369,13 @@ fn series(
     snapshot: &Snapshot,
     (opened, flags): (&Opened, Flags),
 ) -> TcpHandle {
-    let peer = snapshot.peer_by(client.peer.ip(), client.identity.as_ref());
     let (reporter, source) = match client.direction {
-        Direction::Outbound => (Reporter::Source, &snapshot.workload),
-        Direction::Inbound => (Reporter::Destination, peer.unwrap_or(&worker.unknown_workload)),
+        Direction::Outbound => (Reporter::Source, Arc::clone(&snapshot.workload)),
+        Direction::Inbound => (Reporter::Destination, worker.peer_labels(snapshot, client)),
     };
     worker.recorder.tcp_series(&TcpKey {
         reporter,
-        source,
+        source: &source,
         destination: &opened.destination,
         service: &opened.service,
         flags,

@@ -107,17 +107,16 @@ impl Record {
         head: &RequestHead,
     ) {
         let took = self.started.elapsed();
-        let peer = || {
-            snapshot
-                .peer_by(client.peer.ip(), client.identity.as_ref())
-                .unwrap_or(&worker.unknown_workload)
-        };
+        let peer;
         let (reporter, source, destination) = match client.direction {
             Direction::Outbound => {
                 let destination = self.destination.as_ref().unwrap_or(&worker.unknown_workload);
                 (Reporter::Source, &snapshot.workload, destination)
             }
-            Direction::Inbound => (Reporter::Destination, peer(), &snapshot.workload),
+            Direction::Inbound => {
+                peer = worker.peer_labels(snapshot, client);
+                (Reporter::Destination, &peer, &snapshot.workload)
+            }
         };
         let key = RequestKey {
             reporter,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use meshcore_balance::{Cursors, Health, Loads};
-use meshcore_model::{Failure, Kind, ServiceLabels, WorkloadLabels};
+use meshcore_model::{Failure, Identity, Kind, ServiceLabels, WorkloadLabels};
 use meshcore_snapshot::{Cluster, ClusterId, Reader, Snapshot};
 use meshcore_telemetry::{Counter, Labelled, Recorder};
 use tokio::sync::watch;
@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::access::{AccessBatch, TelemetryBatch};
 use crate::buffer::trim_pool;
+use crate::client::Client;
 use crate::dial::UpstreamKey;
 use crate::hooks::DecisionCache;
 use crate::pool::{Pools, Usage};
@@ -43,6 +44,7 @@ pub(crate) struct Worker {
     pub(crate) black_hole: Arc<ServiceLabels>,
     reader: RefCell<Reader>,
     pinned: RefCell<Pinned>,
+    strangers: RefCell<HashMap<Identity, Arc<WorkloadLabels>, RandomState>>,
     usages: RefCell<HashMap<ClusterId, Arc<Usage>, RandomState>>,
     random: Cell<u64>,
     started: Instant,
@@ -53,6 +55,9 @@ pub(crate) type Pinned = Rc<Arc<Snapshot>>;
 
 /// Buffers kept through a quiet time; the rest is given back.
 const KEPT_BUFFERS: usize = 8;
+
+/// Identities that are not in the mesh and are told apart in metrics.
+const MAX_STRANGERS: usize = 256;
 
 /// How often a drain looks whether all connections have ended.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
@@ -87,6 +92,7 @@ impl Worker {
             passthrough: service("PassthroughCluster"),
             black_hole: service("BlackHoleCluster"),
             usages: RefCell::default(),
+            strangers: RefCell::default(),
             random: Cell::new(seed | 1),
             started: Instant::now(),
             shared,
@@ -126,6 +132,33 @@ impl Worker {
         let mut usages = self.usages.borrow_mut();
         let usage = usages.entry(cluster.id).or_insert_with(|| self.shared.usage(cluster.id));
         Some(Arc::clone(usage))
+    }
+
+    /// Labels of the workload at the other end: those of the mesh, else what its proven
+    /// identity says. Only identities that our authorities have issued get here, so that they
+    /// are few; beyond the limit they are not told apart.
+    pub(crate) fn peer_labels(&self, snapshot: &Snapshot, client: &Client) -> Arc<WorkloadLabels> {
+        let identity = client.identity.as_ref();
+        if let Some(known) = snapshot.peer_by(client.peer.ip(), identity) {
+            return Arc::clone(known);
+        }
+        let Some(identity) = identity else { return Arc::clone(&self.unknown_workload) };
+        let mut strangers = self.strangers.borrow_mut();
+        if let Some(known) = strangers.get(identity) {
+            return Arc::clone(known);
+        }
+        if strangers.len() >= MAX_STRANGERS {
+            return Arc::clone(&self.unknown_workload);
+        }
+        let labels = meshcore_model::LabelIds::of_process().workload(WorkloadLabels {
+            workload: identity.service_account().into(),
+            namespace: identity.namespace().into(),
+            principal: identity.as_str().into(),
+            canonical_service: identity.service_account().into(),
+            ..WorkloadLabels::default()
+        });
+        strangers.insert(identity.clone(), Arc::clone(&labels));
+        labels
     }
 
     /// Whole seconds since the worker began.
