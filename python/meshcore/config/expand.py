@@ -14,9 +14,9 @@ from meshcore.config import scalars
 from meshcore.config.addresses import is_dns_label, is_ip
 from meshcore.config.document import Document
 from meshcore.config.models.base import Model
+from meshcore.config.models.http_action import HttpRetry
 from meshcore.config.models.mesh_config import MeshConfig
 from meshcore.config.models.short_form import ShortService, split_address
-from meshcore.config.models.virtual_service import HttpRetry
 from meshcore.config.nodes import Items, Mapping, Node, Scalar, entry, text
 from meshcore.config.source import Source
 from meshcore.config.suggest import MAX_HINTS, did_you_mean, nearest

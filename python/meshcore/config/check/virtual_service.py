@@ -11,13 +11,8 @@ from meshcore.config.check.world import World
 from meshcore.config.compile.http_match import IGNORED_HEADERS, asks_claims
 from meshcore.config.compile.http_rule import authority_of, body_of
 from meshcore.config.document import Document
-from meshcore.config.models.virtual_service import (
-    RETRY_ON_IGNORED,
-    Destination,
-    HttpMatch,
-    HttpRoute,
-    VirtualService,
-)
+from meshcore.config.models.http_action import RETRY_ON_IGNORED
+from meshcore.config.models.virtual_service import Destination, HttpMatch, HttpRoute, VirtualService
 from meshcore.errors import Diagnostic, Severity
 
 NOT_APPLIED = FieldTable(

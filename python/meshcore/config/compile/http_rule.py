@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from meshcore.config import resources
 from meshcore.config.addresses import full_name
 from meshcore.config.compile.retries import retries_of
+from meshcore.config.models.http_action import GRPC_STATUSES, DirectResponse, Fault, HttpRedirect
 from meshcore.config.models.virtual_service import (
-    GRPC_STATUSES,
     Destination,
-    DirectResponse,
-    Fault,
     HeaderOperations,
     Headers,
-    HttpRedirect,
     HttpRoute,
     RouteDestination,
 )

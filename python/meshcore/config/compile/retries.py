@@ -1,6 +1,6 @@
 """Istio's `retries` to the model's."""
 
-from meshcore.config.models.virtual_service import RETRY_ON, HttpRetry
+from meshcore.config.models.http_action import RETRY_ON, HttpRetry
 from meshcore.config.resources import Retries
 
 # What is tried again when a document does not say. Source: Istio's default retry policy

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field
 
 from meshcore.config.models import Kind
 from meshcore.config.models.base import DurationMs, Model, Name, PositiveMs, refusal
-from meshcore.config.models.virtual_service import HttpRetry
+from meshcore.config.models.http_action import HttpRetry
 
 
 def _read_trust_domain(value: str) -> str:

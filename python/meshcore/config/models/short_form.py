@@ -6,8 +6,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from meshcore.config.addresses import is_dns_label, is_host, is_ip
 from meshcore.config.models.base import DurationMs, Model, PortNumber, refusal
+from meshcore.config.models.http_action import HttpRetry
 from meshcore.config.models.service_entry import read_protocol
-from meshcore.config.models.virtual_service import HttpRetry
 from meshcore.config.suggest import did_you_mean
 
 _WHOLE = 100

@@ -1,0 +1,44 @@
+"""All resources together: `mesh.rs`."""
+
+from typing import Literal, TypedDict
+
+from meshcore.config.resources.route import Retries, Route
+from meshcore.config.resources.security import Authorization, PeerAuth
+from meshcore.config.resources.service import Service, Workload
+from meshcore.config.resources.traffic import TrafficPolicy
+
+
+class AccessLog(TypedDict):
+    """Where the access log goes."""
+
+    path: str
+    format: Literal["json"] | dict[str, str | None]
+
+
+class Settings(TypedDict):
+    """What holds for the whole mesh."""
+
+    trust_domain: str
+    trust_domain_aliases: list[str]
+    domain: str
+    root_namespace: str
+    outbound_policy: Literal["allow_any", "registry_only"]
+    auto_mtls: bool
+    connect_timeout_ms: int
+    detection_timeout_ms: int
+    default_retries: Retries
+    path_normalization: Literal["none", "base", "merge_slashes", "decode_and_merge_slashes"]
+    access_log: AccessLog | None
+
+
+class Mesh(TypedDict):
+    """What a mesh is made of, as one revision."""
+
+    revision: int
+    settings: Settings
+    services: list[Service]
+    workloads: list[Workload]
+    routes: list[Route]
+    traffic_policies: list[TrafficPolicy]
+    peer_auths: list[PeerAuth]
+    authorizations: list[Authorization]
