@@ -24,11 +24,46 @@ pub fn select_route<'a, R: Request>(
     port: u16,
     request: &R,
 ) -> Option<Matched<'a>> {
-    let holds = |entry: &Entry| {
-        entry.predicates.as_ref().is_none_or(|predicates| all_hold(predicates, port, request))
-    };
+    let holds = |entry: &Entry| check(entry, port, request).is_ok();
     let (rule, entry) = vhost.routes(port).first(request.path(), holds)?;
     Some(Matched { rule, name: &entry.name, form: entry.form })
+}
+
+/// A match of a rule that was looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteStep<'a> {
+    /// The rule.
+    pub rule: &'a Rule,
+    /// Name of the rule and its match.
+    pub name: &'a Arc<str>,
+    /// The first condition that did not hold; `None` when all did.
+    pub unmet: Option<&'static str>,
+}
+
+/// As [`select_route`], with every match in the order of the document, up to the one that holds.
+pub fn explain_route<'a, R: Request>(
+    vhost: &'a VirtualHost,
+    port: u16,
+    request: &R,
+) -> (Option<Matched<'a>>, Vec<RouteStep<'a>>) {
+    let table = vhost.routes(port);
+    // The index offers every match whose path holds; what it does not offer fails by its path.
+    let mut offered: Vec<(*const Entry, Option<&'static str>)> = Vec::new();
+    table.first(request.path(), |entry| {
+        offered.push((std::ptr::from_ref(entry), check(entry, port, request).err()));
+        false
+    });
+    let mut steps = Vec::new();
+    for entry in table.entries() {
+        let Some(rule) = table.rules().get(entry.rule as usize) else { continue };
+        let outcome = offered.iter().find(|(one, _)| std::ptr::eq(*one, entry));
+        let unmet = outcome.map_or(Some("path"), |(_, unmet)| *unmet);
+        steps.push(RouteStep { rule, name: &entry.name, unmet });
+        if unmet.is_none() {
+            break;
+        }
+    }
+    (select_route(vhost, port, request), steps)
 }
 
 /// One of a rule's destinations, each as often as its weight says. `None` when the rule does not
@@ -40,16 +75,25 @@ pub fn choose_destination(rule: &Rule, random: u64) -> Option<&WeightedDestinati
     }
 }
 
-fn all_hold<R: Request>(predicates: &Predicates, port: u16, request: &R) -> bool {
-    predicates.port.is_none_or(|wanted| wanted == port)
-        && holds(predicates.method.as_ref(), request.method())
-        && holds(predicates.scheme.as_ref(), request.scheme())
-        && predicates.authority.as_ref().is_none_or(|text| {
-            Authority::parse(request.authority()).is_some_and(|host| text.is_match(host.host()))
-        })
-        && predicates.headers.iter().all(|one| has_header(one, request))
-        && predicates.without_headers.iter().all(|one| lacks_header(one, request))
-        && predicates.query.iter().all(|one| has_parameter(one, request.query()))
+/// Whether the predicates of a match hold, or the first that does not.
+fn check<R: Request>(entry: &Entry, port: u16, request: &R) -> Result<(), &'static str> {
+    let Some(predicates) = &entry.predicates else { return Ok(()) };
+    let Predicates { method, scheme, authority, headers, without_headers, query, port: wanted } =
+        &**predicates;
+    met("port", wanted.is_none_or(|wanted| wanted == port))?;
+    met("method", holds(method.as_ref(), request.method()))?;
+    met("scheme", holds(scheme.as_ref(), request.scheme()))?;
+    let host = |text: &Text| {
+        Authority::parse(request.authority()).is_some_and(|host| text.is_match(host.host()))
+    };
+    met("authority", authority.as_ref().is_none_or(host))?;
+    met("headers", headers.iter().all(|one| has_header(one, request)))?;
+    met("withoutHeaders", without_headers.iter().all(|one| lacks_header(one, request)))?;
+    met("queryParams", query.iter().all(|one| has_parameter(one, request.query())))
+}
+
+fn met(name: &'static str, holds: bool) -> Result<(), &'static str> {
+    if holds { Ok(()) } else { Err(name) }
 }
 
 fn holds(text: Option<&Text>, value: &[u8]) -> bool {

@@ -140,31 +140,32 @@ impl RouteTable {
         Ok(table)
     }
 
-    /// Puts the expressions into one set, or into smaller ones when it would be too large.
+    /// Puts the expressions into one set, or into smaller ones when it would be too large or
+    /// one of them needs another mode (see [`crate::text::build`]).
     fn add_regexes(&mut self, regexes: &[(u32, u32, &str)]) -> Result<(), (u32, Reason)> {
         for (_, rule, pattern) in regexes {
-            regex_syntax_check(pattern).map_err(|reason| (*rule, reason))?;
+            // A pattern is a whole expression by itself, so that it cannot end the group that
+            // is put around it.
+            crate::text::build(pattern, false).map_err(|reason| (*rule, reason))?;
         }
         let patterns = regexes.iter().map(|(_, _, pattern)| anchored(pattern));
         let build = |unicode: bool| {
             regex::bytes::RegexSetBuilder::new(patterns.clone()).unicode(unicode).build()
         };
-        match build(false).or_else(|_| build(true)) {
-            Ok(set) => {
-                let entries = regexes.iter().map(|(index, _, _)| *index).collect();
-                self.regexes.push(Regexes { set, entries });
-                Ok(())
+        let set = match (build(false), regexes) {
+            (Ok(set), _) => set,
+            (Err(_), [(_, rule, pattern)]) => {
+                build(true).map_err(|error| (*rule, format!("{pattern:?}: {error}")))?
             }
-            Err(error) => match regexes {
-                [] => Ok(()),
-                [(_, rule, pattern)] => Err((*rule, format!("{pattern:?}: {error}"))),
-                [_, _, ..] => {
-                    let (left, right) = regexes.split_at(regexes.len() >> 1);
-                    self.add_regexes(left)?;
-                    self.add_regexes(right)
-                }
-            },
-        }
+            (Err(_), _) => {
+                let (left, right) = regexes.split_at(regexes.len() >> 1);
+                self.add_regexes(left)?;
+                return self.add_regexes(right);
+            }
+        };
+        let entries = regexes.iter().map(|(index, _, _)| *index).collect();
+        self.regexes.push(Regexes { set, entries });
+        Ok(())
     }
 
     /// The first entry, in the order of the document, whose path matches and for which `holds`
@@ -238,11 +239,6 @@ impl RouteTable {
 
 fn folded(path: &str) -> Box<[u8]> {
     path.to_ascii_lowercase().into_bytes().into()
-}
-
-/// A pattern must be a whole expression by itself, so that it cannot end the group around it.
-fn regex_syntax_check(pattern: &str) -> Result<(), Reason> {
-    crate::text::build(pattern, false).map(|_| ())
 }
 
 impl Predicates {

@@ -251,3 +251,37 @@ fn a_table_keeps_the_order_of_the_document() {
     assert_eq!(table.entries().iter().map(|entry| entry.rule).collect::<Vec<_>>(), [0, 0, 1]);
     assert_eq!(table.rules()[1].index, 1);
 }
+
+#[test]
+fn an_explanation_has_every_match_up_to_the_one_that_holds() {
+    let snapshot = with_rules(&[
+        json!({"matches": [{"path": {"exact": "/b"}}, {"method": {"exact": "PUT"}}]}),
+        json!({"matches": [{"path": {"regex": "/a.*"}, "headers": [{"name": "x", "value": "present"}]}]}),
+        json!({"matches": [{"path": {"prefix": "/a"}, "name": "m"}]}),
+        json!({}),
+    ]);
+    let explain = |path: &str| {
+        let (matched, steps) = explain_route(vhost(&snapshot), 9080, &Message::get(path));
+        let steps: Vec<_> = steps.iter().map(|step| (step.name.to_string(), step.unmet)).collect();
+        (matched.unwrap().name.to_string(), steps)
+    };
+    let owned = |all: &[(&str, Option<&'static str>)]| -> Vec<(String, Option<&'static str>)> {
+        all.iter().map(|(name, unmet)| ((*name).to_owned(), *unmet)).collect()
+    };
+    let (matched, steps) = explain("/a");
+    assert_eq!(matched, "r2.m");
+    let all =
+        [("r0", Some("path")), ("r0", Some("method")), ("r1", Some("headers")), ("r2.m", None)];
+    assert_eq!(steps, owned(&all));
+    assert_eq!(explain("/b"), ("r0".to_owned(), owned(&[("r0", None)])));
+}
+
+#[test]
+fn expressions_that_need_unicode_do_not_change_the_others() {
+    let snapshot = with_rules(&[
+        json!({"matches": [{"path": {"regex": r"/\pL"}}]}),
+        json!({"matches": [{"path": {"regex": "/x."}}]}),
+    ]);
+    assert_eq!(selected(&snapshot, 9080, &Message::get("/é")).unwrap(), "r0");
+    assert_eq!(selected(&snapshot, 9080, &Message::get(b"/x\xff")).unwrap(), "r1");
+}
