@@ -1,0 +1,67 @@
+# Everything there is to do here. Each target sets up what it needs, the first time.
+# Needs: Rust 1.95, Python 3.11, gcc, cmake; `lint` also Node (for pyright).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/.venv
+PROFILE ?= dev
+
+.PHONY: help demo test test-rust test-python lint lint-rust lint-python develop wheel bench bench-peers venv clean
+
+help: ## Shows this
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: PROFILE = quick-release
+demo: develop ## A mesh of four workloads on this machine, explained step by step
+	python examples/quickstart/demo.py --check
+
+test: test-rust test-python ## All tests
+
+test-rust: venv
+	tools/with-python cargo test --workspace --locked --quiet
+
+test-python: develop
+	tools/debian curl openssl nghttp2-client
+	pytest
+
+lint: lint-rust lint-python ## All that can be checked without running it
+
+lint-rust: venv
+	cargo fmt --all --check
+	tools/with-python cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+
+lint-python: develop
+	ruff check .
+	ruff format --check .
+	mypy --strict
+	pyright
+	python -m mypy.stubtest meshcore._native
+	lint-imports
+	typos
+
+develop: venv ## Builds the extension and installs the package into .venv, editable
+	maturin develop --profile $(PROFILE) --quiet
+
+wheel: venv ## Builds a release wheel into dist/
+	maturin build --release --strip --locked --out dist
+
+bench: venv ## Benches of single parts
+	tools/with-python cargo bench --workspace --locked
+
+bench-peers: PROFILE = release
+bench-peers: develop ## Side by side with Envoy, nginx and HAProxy
+	tools/debian haproxy nginx-light nghttp2-client
+	tools/venv .oracle-venv tools/requirements-oracles.txt
+	python benches/peers/run.py
+
+venv:
+	@tools/venv .venv tools/requirements-dev.txt
+
+clean: ## Removes what was built
+	rm -rf dist .venv .oracle-venv
+	cargo clean
