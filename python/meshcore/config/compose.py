@@ -58,7 +58,7 @@ class _Open:
     anchor: str | None
     key: str | None = None
     key_place: tuple[int, int] = (0, 0)
-    merges: list[tuple[Node, Event]] = field(default_factory=list)
+    merges: list[tuple[Node, Event]] = field(default_factory=list[tuple[Node, Event]])
 
 
 def compose(source: Source, budget: Budget, problems: list[Diagnostic]) -> list[Node]:
@@ -73,7 +73,7 @@ def compose(source: Source, budget: Budget, problems: list[Diagnostic]) -> list[
     try:
         loader = yaml.CSafeLoader(_spared(source.text))
         try:
-            while loader.check_event():
+            while loader.check_event():  # pyright: ignore[reportUnknownMemberType]
                 composer.take(loader.get_event())  # type: ignore[arg-type]  # there is one
         finally:
             loader.dispose()

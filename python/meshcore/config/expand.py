@@ -6,7 +6,7 @@ that an error in a generated document points at the line that a person wrote.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import yaml
 
@@ -56,10 +56,10 @@ class ShortForm:
 class _Names:
     """What is taken, over all sources."""
 
-    services: dict[str, dict[str, str]] = field(default_factory=dict)
+    services: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     """Where each service stands, by namespace and name."""
     hints_left: int = MAX_HINTS
-    workloads: set[tuple[str, str]] = field(default_factory=set)
+    workloads: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,12 @@ def _service(
         node, ShortService, form.source, f"service {name[:80]}", ("services", name)
     )
     problems += found
+    allowed = node.entries.get("allow")
+    if isinstance(allowed, Scalar) and allowed.value is None:
+        message = f"services.{name}.allow: nothing is given here, which would allow everybody"
+        hint = "write [] for nobody, or remove the field"
+        problems.append(_error(form.source, message, (allowed.line, allowed.column), hint))
+        return None
     if not is_dns_label(name):
         message = f"{name[:60]!r} is not a service name, use lower-case letters, digits and '-'"
         problems.append(_error(form.source, message, place))
@@ -337,11 +343,14 @@ def _build(tree: Tree, place: Place) -> Node:
     if isinstance(tree, (Scalar, Items, Mapping)):
         return tree
     if isinstance(tree, dict):
-        entries = {key: _build(value, place) for key, value in tree.items()}
+        entries = {
+            key: _build(value, place) for key, value in cast("dict[str, Tree]", tree).items()
+        }
         places = {key: _start(node) for key, node in entries.items()}
         return Mapping(entries, places, *place)
     if isinstance(tree, list):
-        return Items([_build(item, place) for item in tree], *place)
+        items: list[Tree] = tree  # pyright: ignore[reportUnknownVariableType]
+        return Items([_build(item, place) for item in items], *place)
     return Scalar(tree, *place)
 
 
@@ -373,7 +382,9 @@ class _Dumper(yaml.SafeDumper):
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = None if isinstance(scalars.resolve(text), str) else "'"
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return dumper.represent_scalar(  # pyright: ignore[reportUnknownMemberType]
+        "tag:yaml.org,2002:str", text, style=style
+    )
 
 
 _Dumper.add_representer(str, _represent_text)

@@ -23,7 +23,7 @@ class Scalar:
 class Items:
     """A sequence. `size` and `depth` count what an alias to it stands for."""
 
-    items: "list[Node]" = field(default_factory=list)
+    items: "list[Node]" = field(default_factory=list["Node"])
     line: int = 0
     column: int = 0
     size: int = 1
@@ -37,8 +37,8 @@ class Items:
 class Mapping:
     """A mapping. Keys are text, as in JSON; `places` has the line and column of each."""
 
-    entries: "dict[str, Node]" = field(default_factory=dict)
-    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    entries: "dict[str, Node]" = field(default_factory=dict[str, "Node"])
+    places: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     line: int = 0
     column: int = 0
     size: int = 1

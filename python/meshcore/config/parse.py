@@ -33,8 +33,8 @@ _TOP_LEVEL = ["apiVersion", "kind", "metadata", "spec", "status"]
 class Parsed:
     """What sources say."""
 
-    documents: list[Document[Model]] = field(default_factory=list)
-    diagnostics: list[Diagnostic] = field(default_factory=list)
+    documents: list[Document[Model]] = field(default_factory=list[Document[Model]])
+    diagnostics: list[Diagnostic] = field(default_factory=list[Diagnostic])
 
     @property
     def is_whole(self) -> bool:

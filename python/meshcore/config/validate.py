@@ -115,7 +115,7 @@ def _words(details: ErrorDetails, path: Path, model: type[Model]) -> tuple[str, 
 def _plain_words(kind: str, context: dict[str, Any], given: object) -> str:
     """Returns the message for a mistake that pydantic found, or nothing when there is none."""
     if kind == "string_type" and isinstance(given, (list, dict)):
-        return f"text is needed, not {_kind_of(given)}"
+        return f"text is needed, not {'a list' if isinstance(given, list) else 'a mapping'}"
     words = {**context, "input": _brief(given), "kind": _kind_of(given)}
     return _WANTED.get(kind, "").format_map(words)
 

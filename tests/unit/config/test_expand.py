@@ -139,6 +139,8 @@ def test_without_a_policy_there_is_none(read):
         ("{port: 1, endpoints: [':80']}", "is not an address", 37),
         ("{port: 1, endpoints: [a], versions: {v: [a]}}", "only one of", 25),
         ("{port: 1, allow: ['a b']}", "is not a caller", 33),
+        ("{port: 1, allow: }", "nothing is given here, which would allow everybody", 32),
+        ("{port: 1, allow: null}", "write [] for nobody", 32),
         ("{port: 1, allow: ['*x']}", "is not a caller", 33),
         ("{port: 1, protocol: gopher}", "unknown protocol", 35),
         ("{port: 1, protocol: tcp, timeout: 1s}", "timeout needs an HTTP protocol", 49),

@@ -26,7 +26,7 @@ class _Field:
     name: str = ""
     instead: str = ""
     is_list: bool = False
-    below: "dict[str, _Field]" = field(default_factory=dict)
+    below: "dict[str, _Field]" = field(default_factory=dict[str, "_Field"])
 
 
 class FieldTable:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from meshcore.config.check.world import World
 from meshcore.config.document import Document
 from meshcore.config.models.virtual_service import VirtualService
-from meshcore.config.resources import HttpMatch, HttpRule, TcpRule
+from meshcore.config.resources import HttpMatch, HttpRule, TcpMatch, TcpRule
 from meshcore.errors import Diagnostic, Severity
 
 UNREACHABLE = "IST0130"
@@ -52,16 +52,13 @@ def _rules(
             catch_all = index
 
 
-def _key(match: object) -> str:
+def _key(match: HttpMatch | TcpMatch) -> str:
     """Returns what tells matches apart; a name does not."""
-    named = dict(match) if isinstance(match, dict) else {}
-    return json.dumps({k: v for k, v in named.items() if k != "name"}, sort_keys=True)
+    return json.dumps({**match, "name": ""}, sort_keys=True)
 
 
-def _takes_all(match: object) -> bool:
+def _takes_all(match: HttpMatch | TcpMatch) -> bool:
     """Whether a match has no condition, or only the prefix with which every path begins."""
-    if not isinstance(match, dict):
-        return False
-    conditions = {k: v for k, v in match.items() if v and k not in {"name", "ignore_path_case"}}
-    path: HttpMatch | object = conditions.pop("path", None)
-    return not conditions and path in (None, {"prefix": "/"}, {"regex": ".*"})
+    path = match.get("path")
+    said = {name for name, value in match.items() if value} - {"name", "path", "ignore_path_case"}
+    return not said and path in (None, {"prefix": "/"}, {"regex": ".*"})

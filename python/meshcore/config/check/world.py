@@ -74,7 +74,7 @@ class World:
         if namespace == self.mesh["settings"]["root_namespace"]:
             namespace = ""
         candidates = [self.workloads.get((namespace, *item), []) for item in selector.items()]
-        fewest = min(candidates, key=len, default=[])
+        fewest = min(candidates, key=len) if candidates else []
         return [w for w in fewest if selector.items() <= w["labels"].items()]
 
 

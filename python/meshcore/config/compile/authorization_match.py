@@ -52,13 +52,17 @@ def condition(written: Condition, namespace: str) -> Resource:
         none = [a if "/" in a else f"{namespace}/{a}" for a in none]
     values = texts(some, none)
     if written.key in {*_EXACT_KEYS, _SERVICE_ACCOUNT}:
-        values = {"any": [{"exact": v} for v in some], "none": [{"exact": v} for v in none]}
+        values = _exactly(some, none)
     return {"key": _key(written.key), "values": values}
 
 
 def conditions_of_trust_domains(source: Source) -> list[Resource]:
     """Returns what a source's trust domains ask of the principal."""
     return [_trust_domain_condition(source.trust_domains, source.not_trust_domains)]
+
+
+def _exactly(some: Sequence[str], none: Sequence[str]) -> TextMatchers:
+    return {"any": [{"exact": v} for v in some], "none": [{"exact": v} for v in none]}
 
 
 def _key(key: str) -> str | dict[str, str] | dict[str, list[str]]:

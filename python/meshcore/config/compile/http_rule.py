@@ -57,7 +57,7 @@ def destinations(
     written: Sequence[RouteDestination], naming: Naming
 ) -> list[resources.Destination]:
     """Returns the destinations with their weights; a single one gets all."""
-    made = []
+    made: list[resources.Destination] = []
     for item in written:
         headers = item.headers or Headers()
         destination = _destination(item.destination, naming)
@@ -152,8 +152,8 @@ def _fault(written: Fault) -> resources.Fault:
         share = written.abort.percentage.ppm() if written.abort.percentage else 0
         if written.abort.http_status is not None:
             fault["abort"] = (written.abort.http_status, share)
-        else:
-            fault["abort_grpc"] = (GRPC_STATUSES.index(str(written.abort.grpc_status)), share)
+        if written.abort.grpc_status is not None:
+            fault["abort_grpc"] = (GRPC_STATUSES.index(written.abort.grpc_status), share)
     return fault
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from meshcore.config.models.base import Model
 
@@ -58,7 +58,10 @@ def kind_named(name: str) -> Kind[Model] | None:
     if module not in names_in(__name__):
         return None
     kind = getattr(import_module(f"{__name__}.{module}"), "KIND", None)
-    return kind if isinstance(kind, Kind) and kind.name == name else None
+    if not isinstance(kind, Kind):
+        return None
+    known = cast("Kind[Model]", kind)
+    return known if known.name == name else None
 
 
 def kinds_of_group(group: str) -> list[str]:

@@ -1,6 +1,6 @@
 """What a VirtualService's rule does with a request."""
 
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias, get_args
 
 from pydantic import Field, model_validator
 
@@ -19,12 +19,13 @@ from meshcore.config.models.base import (
 
 Status: TypeAlias = Annotated[int, Field(ge=200, le=599)]
 
-GRPC_STATUSES = (
+GrpcStatus: TypeAlias = Literal[
     "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
     "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
     "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
-)  # fmt: skip
-"""Names of gRPC's statuses; the index is the code. Source: gRPC status codes."""
+]  # fmt: skip
+"""Names of gRPC's statuses, in the order of their codes. Source: gRPC status codes."""
+GRPC_STATUSES: tuple[GrpcStatus, ...] = get_args(GrpcStatus)
 
 RETRY_ON = frozenset(
     {
@@ -151,7 +152,7 @@ class Abort(Model):
 
     percentage: Percent | None = None
     http_status: Status | None = None
-    grpc_status: Literal[GRPC_STATUSES] | None = None  # type: ignore[valid-type]
+    grpc_status: GrpcStatus | None = None
     http2_error: str | None = None
 
     @model_validator(mode="after")
