@@ -13,6 +13,7 @@ import yaml
 from meshcore.config import scalars
 from meshcore.config.addresses import is_dns_label, is_ip
 from meshcore.config.document import Document
+from meshcore.config.findings import Findings
 from meshcore.config.models.base import Model
 from meshcore.config.models.http_action import HttpRetry
 from meshcore.config.models.mesh_config import MeshConfig
@@ -101,18 +102,20 @@ def expand(documents: Iterable[Document[Model]]) -> str:
 
 
 def expand_short_form(
-    forms: Sequence[ShortForm], settings: MeshConfig, problems: list[Diagnostic]
+    forms: Sequence[ShortForm], settings: MeshConfig, problems: Findings
 ) -> Iterator[tuple[Source, Mapping]]:
     """Yields the documents that `forms` stand for; what is wrong is added to `problems`."""
     names = _Names()
     services = [s for form in forms for s in _services(form, names, problems)]
     for service in services:
+        if problems.is_full:
+            return
         problems += _unknown_callers(service, names)
         for node in _documents(service, settings, names):
             yield service.source, node
 
 
-def _services(form: ShortForm, names: _Names, problems: list[Diagnostic]) -> Iterator[_Service]:
+def _services(form: ShortForm, names: _Names, problems: Findings) -> Iterator[_Service]:
     for key in form.node.entries:
         if key not in _KEYS:
             hint = did_you_mean(key, _KEYS)
@@ -122,6 +125,8 @@ def _services(form: ShortForm, names: _Names, problems: list[Diagnostic]) -> Ite
     services = form.node.entries.get("services")
     if isinstance(services, Mapping):
         for name, node in services.entries.items():
+            if problems.is_full:
+                return
             service = _service(form, (name, services.places[name], node), problems)
             if service is not None and _is_new(service, names, problems):
                 yield service
@@ -131,7 +136,7 @@ def _services(form: ShortForm, names: _Names, problems: list[Diagnostic]) -> Ite
 
 
 def _service(
-    form: ShortForm, given: tuple[str, Place, Node], problems: list[Diagnostic]
+    form: ShortForm, given: tuple[str, Place, Node], problems: Findings
 ) -> _Service | None:
     name, place, node = given
     if not isinstance(node, Mapping):
@@ -156,7 +161,7 @@ def _service(
     return _Service(name, namespace, spec, node, place, form.source)
 
 
-def _is_new(service: _Service, names: _Names, problems: list[Diagnostic]) -> bool:
+def _is_new(service: _Service, names: _Names, problems: Findings) -> bool:
     known = names.services.setdefault(service.namespace, {})
     first = known.get(service.name)
     if first is None:

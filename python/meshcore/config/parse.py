@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from meshcore.config.compose import Budget, compose
 from meshcore.config.document import Document
 from meshcore.config.expand import SHORT_FORM_KEYS, ShortForm, expand_short_form
+from meshcore.config.findings import Findings
 from meshcore.config.models import Kind, kind_named, kinds_of_group
 from meshcore.config.models.base import Metadata, Model
 from meshcore.config.models.mesh_config import MeshConfig
 from meshcore.config.nodes import Items, Mapping, Node, Scalar, entry, find, text
 from meshcore.config.source import Source
 from meshcore.config.suggest import did_you_mean
-from meshcore.config.validate import ModelT, nulls, validate
+from meshcore.config.validate import MAX_MISTAKES, ModelT, nulls, validate
 from meshcore.errors import Diagnostic, Severity
 
 # Kinds of which a user of Istio expects an effect that they do not have here yet, by API group.
@@ -34,12 +36,12 @@ class Parsed:
     """What sources say."""
 
     documents: list[Document[Model]] = field(default_factory=list[Document[Model]])
-    diagnostics: list[Diagnostic] = field(default_factory=list[Diagnostic])
+    diagnostics: Findings = field(default_factory=Findings)
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing was refused, so that what is missing is truly missing."""
-        return not any(item.is_refusal for item in self.diagnostics)
+        return not self.diagnostics.is_refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +148,14 @@ def _neither(item: _Written) -> Diagnostic:
 
 
 def _read(item: _Written, parsed: Parsed) -> None:
+    if parsed.diagnostics.is_full:
+        return
     kind = _kind_of(item, parsed)
     if kind is None:
         return
     problems = [
         item.problem("unknown field", key, hint=did_you_mean(key, _TOP_LEVEL))
-        for key in item.node.entries
+        for key in islice(item.node.entries, MAX_MISTAKES)
         if key not in _TOP_LEVEL
     ]
     metadata, found = _part(item, "metadata", Metadata)
@@ -176,7 +180,8 @@ def _spec(item: _Written, kind: Kind[Model]) -> tuple[Model | None, list[Diagnos
         return None, [item.problem("spec: Required value: the field must be given", "kind")]
     spec, problems = _part(item, "spec", kind.spec)
     below = entry(node, kind.refuses_null_below) if kind.refuses_null_below else None
-    for path in nulls(below) if below is not None and not isinstance(below, Scalar) else ():
+    found = nulls(below) if below is not None and not isinstance(below, Scalar) else ()
+    for path in islice(found, MAX_MISTAKES):
         full = ("spec", kind.refuses_null_below, *path)
         problems.append(item.problem("nothing is given here, which would constrain nothing", *full,
                                      hint="remove the field, or give it a value"))  # fmt: skip

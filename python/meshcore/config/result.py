@@ -43,15 +43,13 @@ def compile_mesh(sources: Sequence[Source], revision: int) -> Result:
     parsed = parse(sources)
     documents = _last_of_each(parsed.documents)
     mesh = compile_documents(documents, revision)
-    found = [
-        *parsed.diagnostics,
-        *replaced(parsed.documents),
-        *check(documents, mesh, is_whole=parsed.is_whole),
-    ]
+    found = parsed.diagnostics
+    found += replaced(parsed.documents)
+    found += check(documents, mesh, is_whole=parsed.is_whole)
     order = {source.name: index for index, source in enumerate(sources)}
     found.sort(key=lambda item: (order.get(item.file, -1), item.line, item.column))
-    is_refused = any(item.is_refusal for item in found)
-    return Result(None if is_refused else mesh, tuple(found), tuple(documents))
+    everything = (*found, *found.summary())
+    return Result(None if found.is_refused else mesh, everything, tuple(documents))
 
 
 def _last_of_each(documents: Sequence[Document[Model]]) -> list[Document[Model]]:

@@ -18,6 +18,8 @@ Path = tuple[str | int, ...]
 
 # Most mistakes that are reported for one document.
 MAX_MISTAKES = 50
+# Most values of one document: each may be a mistake, and each mistake takes a kilobyte.
+MAX_VALUES = 200_000
 
 _WANTED = {
     "missing": "Required value: the field must be given",
@@ -51,6 +53,9 @@ def validate(
         origin: The document, for messages.
         under: Where the node stands in its document, for messages.
     """
+    size = node.size if isinstance(node, (Items, Mapping)) else 1
+    if size > MAX_VALUES:
+        return None, [_too_many(node, source, origin, under)]
     try:
         return model.model_validate(node.plain()), []
     except ValidationError as error:
@@ -60,6 +65,20 @@ def validate(
             diagnostic = _diagnostic(details, node, model, (source, origin, under))
             found.setdefault((diagnostic.line, diagnostic.column), diagnostic)
         return None, list(found.values())[:MAX_MISTAKES]
+
+
+def _too_many(node: Node, source: Source, origin: str, under: Path) -> Diagnostic:
+    return Diagnostic(
+        severity=Severity.ERROR,
+        code="MC0001",
+        message=f"{_shown(under)}: more than {MAX_VALUES:,} values in one document",
+        origin=origin,
+        file=source.name,
+        line=node.line,
+        column=node.column,
+        source_line=source.line(node.line),
+        hint="split it into several",
+    )
 
 
 def nulls(node: Node, path: Path = ()) -> Iterator[Path]:

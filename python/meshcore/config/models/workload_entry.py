@@ -15,7 +15,9 @@ INBOUND_PORT = "meshcore.io/inbound-port"
 HBONE_PORT = "meshcore.io/hbone-port"
 WORKLOAD_NAME = "service.istio.io/workload-name"
 
-_PORT_LABELS = (INBOUND_PORT, HBONE_PORT)
+OWN_LABELS = (INBOUND_PORT, HBONE_PORT)
+"""Labels of meshcore's own."""
+
 _MAX_PORT = 65535
 _UNIX = "unix://"
 
@@ -55,7 +57,7 @@ class WorkloadEntry(Model):
 
     @model_validator(mode="after")
     def _port_labels_are_numbers(self) -> Self:
-        for name in _PORT_LABELS:
+        for name in OWN_LABELS:
             value = self.labels.get(name)
             is_port = value is None or (value.isdecimal() and 0 < int(value[:6]) <= _MAX_PORT)
             if not is_port:
