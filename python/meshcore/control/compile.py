@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _answer(mesh: object, diagnostics: Sequence[Diagnostic]) -> int:
     answer = {"mesh": mesh, "diagnostics": [item.to_json() for item in diagnostics]}
-    json.dump(answer, sys.stdout, separators=(",", ":"))
-    sys.stdout.write("\n")
+    # Not `json.dump`: only `dumps` is encoded in C, which is several times faster.
+    sys.stdout.write(json.dumps(answer, separators=(",", ":")) + "\n")
     sys.stdout.flush()
     return os.EX_OK if mesh is not None else os.EX_DATAERR
 
