@@ -104,7 +104,7 @@ async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, purpose
     match purpose {
         Purpose::Outbound => accept_outbound(worker, client, stream, &wait).await,
         Purpose::Inbound => accept_inbound(worker, &snapshot, client, (stream, &wait)).await,
-        Purpose::Hbone => accept_hbone(worker, client, stream, &wait).await,
+        Purpose::Hbone => Box::pin(accept_hbone(worker, client, stream, &wait)).await,
     }
 }
 
@@ -289,14 +289,16 @@ async fn serve_detected(
     };
     match (detected, client.direction) {
         (Detected::Http1, _) => serve_h1(worker, &client, stream, buffer, wait).await,
+        // Boxed, so that an HTTP/1 connection, of which there may be many, is small.
         (Detected::Http2, _) => {
-            serve_h2(worker, &Rc::new(client), Prefixed::new(buffer, stream), wait).await;
+            let stream = Prefixed::new(buffer, stream);
+            Box::pin(serve_h2(worker, &Rc::new(client), stream, wait)).await;
         }
         (Detected::Opaque, Direction::Inbound) => {
-            serve_inbound(worker, &client, (stream, buffer)).await;
+            Box::pin(serve_inbound(worker, &client, (stream, buffer))).await;
         }
         (Detected::Opaque, Direction::Outbound) => {
-            serve_outbound(worker, &client, (stream, buffer)).await;
+            Box::pin(serve_outbound(worker, &client, (stream, buffer))).await;
         }
     }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use meshcore_http::{RequestHead, ResponseHead, Version};
-use meshcore_model::{AccessLog as Wanted, Attribute, Failure, Flags, HookStage, LogFormat};
+use meshcore_model::LogFormat;
+use meshcore_model::{AccessLog as Wanted, Attribute, Failure, Flags, HookStage, Identity};
 use meshcore_snapshot::{EndpointAddress, Snapshot};
 use meshcore_telemetry::{AccessFormat, AccessHeaders, AccessRecord, Counter, LogBuffer};
 use meshcore_telemetry::{LogQueue, LogSink};
@@ -123,7 +124,7 @@ impl AccessBatch {
             downstream_remote: Some(client.peer),
             server_name: client.sni.as_deref(),
             route_name: record.route.as_deref(),
-            peer_uri_san: client.identity.as_ref().map(|identity| identity.as_str()),
+            peer_uri_san: client.identity.as_ref().map(Identity::as_str),
             reason: record.reason.as_deref(),
             ..AccessRecord::new(&headers, start, took)
         };
@@ -135,8 +136,7 @@ impl AccessBatch {
         &self,
         worker: &Worker,
         client: &Client,
-        (cluster, started): (&str, Instant),
-        moved: &Moved,
+        (cluster, started, moved): (&str, Instant, &Moved),
         failure: Option<&Failure>,
     ) {
         let mut open = self.open.borrow_mut();
@@ -156,7 +156,7 @@ impl AccessBatch {
             downstream_local: Some(client.local),
             downstream_remote: Some(client.peer),
             server_name: client.sni.as_deref(),
-            peer_uri_san: client.identity.as_ref().map(|identity| identity.as_str()),
+            peer_uri_san: client.identity.as_ref().map(Identity::as_str),
             ..AccessRecord::new(&headers, start, took)
         };
         open.write(worker, &line);

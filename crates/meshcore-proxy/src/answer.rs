@@ -76,30 +76,24 @@ pub(crate) async fn respond(
     if !exchange.body.is_over() {
         exchange.reply.close();
     }
-    match grpc_status.filter(|_| exchange.is_grpc()) {
-        Some(status) => {
-            write_grpc(&mut head, status, answer)?;
-            record.answered(200, Some(status));
-            exchange.reply.start(&head, BodyKind::Length(0))?.finish(None).await
-        }
-        None => {
-            write_plain(&mut head, answer)?;
-            record.answered(answer.status, None);
-            let is_head = exchange.head.method() == Method::Head;
-            let body = if is_head { &[] } else { answer.body };
-            if is_head {
-                let length = answer.body.len().to_string();
-                set(&mut head, b"content-length", length.as_bytes())?;
-                return exchange.reply.start(&head, BodyKind::None)?.finish(None).await;
-            }
-            record.response_bytes = body.len() as u64;
-            let mut sink = exchange.reply.start(&head, BodyKind::Length(body.len() as u64))?;
-            if !body.is_empty() {
-                sink.send_last(body).await?;
-            }
-            sink.finish(None).await
-        }
+    if let Some(status) = grpc_status.filter(|_| exchange.is_grpc()) {
+        write_grpc(&mut head, status, answer)?;
+        record.answered(200, Some(status));
+        return exchange.reply.start(&head, BodyKind::Length(0))?.finish(None).await;
     }
+    write_plain(&mut head, answer)?;
+    record.answered(answer.status, None);
+    if exchange.head.method() == Method::Head {
+        let length = answer.body.len().to_string();
+        set(&mut head, b"content-length", length.as_bytes())?;
+        return exchange.reply.start(&head, BodyKind::None)?.finish(None).await;
+    }
+    record.response_bytes = answer.body.len() as u64;
+    let mut sink = exchange.reply.start(&head, BodyKind::Length(answer.body.len() as u64))?;
+    if !answer.body.is_empty() {
+        sink.send_last(answer.body).await?;
+    }
+    sink.finish(None).await
 }
 
 fn write_plain(head: &mut ResponseHead, answer: &Answer<'_>) -> Result<(), SinkError> {

@@ -1,6 +1,7 @@
 //! One try of a request on one endpoint.
 
 use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -111,7 +112,8 @@ impl Attempt<'_, '_> {
         let H1Connection { conn, buffer, .. } = &mut *connection;
         let sink = Sink::H1(H1Sink { conn, out: &mut out, framing: exchange.framing });
         let answering = Answering::H1 { conn, buffer, method: exchange.head.method() };
-        match self.converse(walk, exchange, sink, answering).await? {
+        // Boxed, so that the futures around it are small: they are moved more than once.
+        match Box::pin(self.converse(walk, exchange, sink, answering)).await? {
             Ended::Answered { reusable } => {
                 if reusable {
                     self.target.keep(walk.worker, connection);
@@ -135,7 +137,7 @@ impl Attempt<'_, '_> {
         let (response, send, _active) = opened.into_parts();
         let sink = Sink::H2(H2Sink::new(send, exchange.framing == BodyKind::None));
         let answering = Answering::H2 { response: Box::new(response), received: None };
-        match self.converse(walk, exchange, sink, answering).await? {
+        match Box::pin(self.converse(walk, exchange, sink, answering)).await? {
             Ended::Answered { .. } => Ok(Tried::Answered(After::Next)),
             Ended::Upgraded => Err(Kind::UpstreamProtocol.into()),
             Ended::Unwanted => Ok(Tried::Unwanted),
@@ -154,7 +156,8 @@ impl Attempt<'_, '_> {
         let sent_at = Instant::now();
         let wanted = (self.policy, self.can_repeat);
         let Exchange { head: request, body, reply, wants_upgrade, .. } = exchange;
-        let mut uploading = Upload::new(upload(body, &mut sink, self.replay));
+        let sending = pin!(upload(body, &mut sink, self.replay));
+        let mut uploading = Upload::new(sending);
         let awaited = await_head(&mut answering, &mut uploading, reply, &mut head);
         let answered = match self.policy.per_try_timeout_ms {
             None => awaited.await?,
@@ -164,7 +167,6 @@ impl Attempt<'_, '_> {
         };
         walk.record.upstream_us = u64::try_from(sent_at.elapsed().as_micros()).ok();
         if head.status() == 101 {
-            drop(uploading);
             return switch(walk, *wants_upgrade, reply, &head).await;
         }
         if is_unwanted(walk, &head, wanted) && uploading.can_repeat() {
@@ -227,7 +229,7 @@ async fn pass_on<F>(
     walk: &mut Walk<'_>,
     (reply, head): (&mut Reply<'_>, &ResponseHead),
     (answering, framing): (Answering<'_>, BodyKind),
-    uploading: &mut Upload<F>,
+    uploading: &mut Upload<'_, F>,
 ) -> Result<bool, Failure>
 where
     F: Future<Output = Result<(), TransferError>>,

@@ -66,7 +66,7 @@ pub(crate) enum Front {
 /// Answer to `Expect: 100-continue`. Source: RFC 9110 section 10.1.1.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-impl<'c> Body<'c> {
+impl Body<'_> {
     /// Goes on to the next piece, waiting for it.
     ///
     /// # Cancel safety
@@ -237,25 +237,22 @@ impl H2Body {
             let _gone = self.stream.flow_control().release_capacity(held);
         }
         while !self.ended {
-            match std::task::ready!(self.stream.poll_data(cx)) {
-                Some(piece) => {
-                    let piece = piece?;
-                    self.held = piece.len();
-                    if !piece.is_empty() {
-                        self.total = self.total.saturating_add(piece.len() as u64);
-                        self.piece = piece;
-                        return Poll::Ready(Ok(Front::Piece));
-                    }
+            if let Some(piece) = std::task::ready!(self.stream.poll_data(cx)) {
+                let piece = piece?;
+                self.held = piece.len();
+                if !piece.is_empty() {
+                    self.total = self.total.saturating_add(piece.len() as u64);
+                    self.piece = piece;
+                    return Poll::Ready(Ok(Front::Piece));
                 }
-                None => {
-                    if let Some(map) = std::task::ready!(self.stream.poll_trailers(cx))? {
-                        let mut fields = Fields::new();
-                        h2_heads::trailers_from_h2(&map, &mut fields, &Limits::default())?;
-                        self.trailers = Some(fields);
-                    }
-                    self.ended = true;
-                }
+                continue;
             }
+            if let Some(map) = std::task::ready!(self.stream.poll_trailers(cx))? {
+                let mut fields = Fields::new();
+                h2_heads::trailers_from_h2(&map, &mut fields, &Limits::default())?;
+                self.trailers = Some(fields);
+            }
+            self.ended = true;
         }
         Poll::Ready(Ok(Front::End))
     }

@@ -78,7 +78,7 @@ impl<'a> Plan<'a> {
         if self.http2 {
             return self.h2(worker, host, must_be_new).await.map(Connection::H2);
         }
-        self.h1(worker, host, must_be_new).await.map(|one| Connection::H1(Box::new(one)))
+        self.h1(worker, host, must_be_new).await.map(Connection::H1)
     }
 
     async fn h1(
@@ -86,7 +86,7 @@ impl<'a> Plan<'a> {
         worker: &Worker,
         host: &[u8],
         must_be_new: bool,
-    ) -> Result<H1Connection, Failure> {
+    ) -> Result<Box<H1Connection>, Failure> {
         let usage = self.cluster.and_then(|cluster| worker.usage(cluster));
         let kept = || if must_be_new { None } else { worker.pools.take(&self.upstream.key) };
         let reused = |connection| {
@@ -97,7 +97,7 @@ impl<'a> Plan<'a> {
             return reused(connection);
         }
         let Some(usage) = usage else {
-            return self.open_h1(worker, host, None).await;
+            return Box::pin(self.open_h1(worker, host, None)).await;
         };
         let limits = self.cluster.map(|cluster| &cluster.limits);
         let (max_pending, max_connections) = limits
@@ -119,9 +119,9 @@ impl<'a> Plan<'a> {
         worker: &Worker,
         host: &[u8],
         slot: Option<Slot>,
-    ) -> Result<H1Connection, Failure> {
-        let stream = self.connect(worker, Speaking::Http1, host).await?;
-        Ok(H1Connection::new(stream, worker.now_s(), slot))
+    ) -> Result<Box<H1Connection>, Failure> {
+        let stream = Box::pin(self.connect(worker, Speaking::Http1, host)).await?;
+        Ok(Box::new(H1Connection::new(stream, worker.now_s(), slot)))
     }
 
     async fn h2(
@@ -136,18 +136,16 @@ impl<'a> Plan<'a> {
             return Ok(connection);
         }
         let slot = self.h2_slot(worker)?;
-        let stream = self.connect(worker, Speaking::Http2, host).await?;
+        let stream = Box::pin(self.connect(worker, Speaking::Http2, host)).await?;
         let limits = match self.cluster {
             Some(cluster) => H2Limits {
-                max_streams: cluster.limits.max_concurrent_streams,
-                max_requests: cluster.limits.max_requests_per_connection,
-                max_idle_s: cluster.limits.http_idle_timeout_ms.div_ceil(1000),
+                streams: cluster.limits.max_concurrent_streams,
+                requests: cluster.limits.max_requests_per_connection,
+                idle_s: cluster.limits.http_idle_timeout_ms.div_ceil(1000),
             },
-            None => H2Limits {
-                max_streams: DEFAULT_STREAMS,
-                max_requests: u32::MAX,
-                max_idle_s: DEFAULT_IDLE_S,
-            },
+            None => {
+                H2Limits { streams: DEFAULT_STREAMS, requests: u32::MAX, idle_s: DEFAULT_IDLE_S }
+            }
         };
         let connection = H2Connection::begin(stream, limits, worker.now_s(), slot).await?;
         worker.pools.put_h2(&self.upstream.key, &connection);

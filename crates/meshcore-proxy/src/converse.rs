@@ -102,15 +102,15 @@ async fn read_head(
 
 /// The request's body on its way, which may go on while the answer comes back.
 #[derive(Debug)]
-pub(crate) struct Upload<F: Future> {
-    future: Pin<Box<F>>,
+pub(crate) struct Upload<'f, F: Future> {
+    future: Pin<&'f mut F>,
     done: Option<F::Output>,
 }
 
-impl<F: Future<Output = Result<(), TransferError>>> Upload<F> {
+impl<'f, F: Future<Output = Result<(), TransferError>>> Upload<'f, F> {
     /// An upload that has not begun.
-    pub(crate) fn new(future: F) -> Self {
-        Self { future: Box::pin(future), done: None }
+    pub(crate) const fn new(future: Pin<&'f mut F>) -> Self {
+        Self { future, done: None }
     }
 
     /// Whether nothing is on its way that another try would have to wait for.
@@ -187,7 +187,7 @@ pub(crate) async fn upload(
 /// Those of the upstream, and of the client as in [`Upload::alongside`].
 pub(crate) async fn await_head<F>(
     answering: &mut Answering<'_>,
-    upload: &mut Upload<F>,
+    upload: &mut Upload<'_, F>,
     reply: &mut Reply<'_>,
     head: &mut ResponseHead,
 ) -> Result<Answered, Failure>

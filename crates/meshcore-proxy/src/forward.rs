@@ -38,7 +38,7 @@ pub(crate) async fn forward(
                 None => tries.all(walk, &routed, exchange).await,
                 Some(timeout_ms) => {
                     let within = Duration::from_millis(timeout_ms);
-                    let all = tries.all(walk, &routed, exchange);
+                    let all = Box::pin(tries.all(walk, &routed, exchange));
                     tokio::time::timeout(within, all)
                         .await
                         .unwrap_or_else(|_elapsed| Err(Kind::UpstreamTimeout.into()))

@@ -44,9 +44,12 @@ pub(crate) struct H2Connection {
 /// What bounds the use of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct H2Limits {
-    pub(crate) max_streams: u32,
-    pub(crate) max_requests: u32,
-    pub(crate) max_idle_s: u64,
+    /// Streams at a time.
+    pub(crate) streams: u32,
+    /// Streams before it is closed.
+    pub(crate) requests: u32,
+    /// Seconds without a stream before it is closed; 0 is no limit.
+    pub(crate) idle_s: u64,
 }
 
 /// A request on a connection; it counts as active while this exists.
@@ -82,10 +85,10 @@ impl H2Connection {
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_header_list_size(MAX_HEADER_LIST_BYTES)
             .enable_push(false)
-            .handshake::<_, Bytes>(io)
-            .await;
-        let (send, connection) =
-            handshake.map_err(|error| Failure::because(Kind::UpstreamProtocol, error))?;
+            .handshake::<_, Bytes>(io);
+        let (send, connection) = Box::pin(handshake)
+            .await
+            .map_err(|error| Failure::because(Kind::UpstreamProtocol, error))?;
         let is_closed = Rc::new(Cell::new(false));
         let closed = Rc::clone(&is_closed);
         tokio::task::spawn_local(async move {
@@ -99,9 +102,9 @@ impl H2Connection {
             is_closed,
             requests: Cell::new(0),
             idle_since_s: Cell::new(now_s),
-            max_idle_s: limits.max_idle_s,
-            max_streams: limits.max_streams,
-            max_requests: limits.max_requests,
+            max_idle_s: limits.idle_s,
+            max_streams: limits.streams,
+            max_requests: limits.requests,
             local,
             _slot: slot,
         }))

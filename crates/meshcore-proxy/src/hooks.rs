@@ -82,11 +82,14 @@ pub enum Decision {
     Modify(Edits),
 }
 
+/// A header field: its name in lower case, its value.
+pub type Field = (Box<[u8]>, Box<[u8]>);
+
 /// Changes to a message. Names are in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Edits {
     /// Fields that are replaced, or made when missing.
-    pub set: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub set: Vec<Field>,
     /// Fields that are removed.
     pub remove: Vec<Box<[u8]>>,
     /// New path with its query (requests only).

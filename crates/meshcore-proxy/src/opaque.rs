@@ -232,19 +232,15 @@ async fn open_stream(
     let Transport::Hbone { authority, .. } = &upstream.transport else {
         return upstream.connect(&worker.shared, Speaking::Opaque, &cluster.host).await;
     };
-    let connection = match worker.pools.h2_with_room(&upstream.key) {
-        Some(connection) => connection,
-        None => {
-            let stream = upstream.connect(&worker.shared, Speaking::Http2, &cluster.host).await?;
-            let limits = H2Limits {
-                max_streams: TUNNELS,
-                max_requests: u32::MAX,
-                max_idle_s: TUNNEL_IDLE_S,
-            };
-            let opened = H2Connection::begin(stream, limits, worker.now_s(), None).await?;
-            worker.pools.put_h2(&upstream.key, &opened);
-            opened
-        }
+    let kept = worker.pools.h2_with_room(&upstream.key);
+    let connection = if let Some(connection) = kept {
+        connection
+    } else {
+        let stream = upstream.connect(&worker.shared, Speaking::Http2, &cluster.host).await?;
+        let limits = H2Limits { streams: TUNNELS, requests: u32::MAX, idle_s: TUNNEL_IDLE_S };
+        let opened = H2Connection::begin(stream, limits, worker.now_s(), None).await?;
+        worker.pools.put_h2(&upstream.key, &opened);
+        opened
     };
     let tunnel = connection.tunnel(authority, worker.now_s()).await?;
     Ok(Stream::Tunnel(Box::new(tunnel)))
@@ -329,10 +325,10 @@ async fn finish(
             let relaying = relay((stream, buffer), (upstream, Buffer::new()), &moved);
             count_while(relaying, &series, &moved, idle).await;
             series.closed();
-            worker.access.tcp(worker, client, (&cluster, started), &moved, None);
+            worker.access.tcp(worker, client, (&cluster, started, &moved), None);
         }
         Err(failure) => {
-            worker.access.tcp(worker, client, ("-", started), &moved, Some(&failure));
+            worker.access.tcp(worker, client, ("-", started, &moved), Some(&failure));
             worker.count_denied(&failure);
         }
     }

@@ -60,14 +60,15 @@ pub(crate) struct Pools {
 }
 
 #[derive(Debug)]
+#[expect(clippy::vec_box, reason = "a box goes to its user and back without a copy")]
 struct Idle {
-    connections: Vec<H1Connection>,
+    connections: Vec<Box<H1Connection>>,
     max_idle_s: u64,
 }
 
 impl Pools {
     /// The connection that was used last, if there is one that still lives.
-    pub(crate) fn take(&self, key: &UpstreamKey) -> Option<H1Connection> {
+    pub(crate) fn take(&self, key: &UpstreamKey) -> Option<Box<H1Connection>> {
         let mut pools = self.h1.borrow_mut();
         let idle = pools.get_mut(key)?;
         while let Some(connection) = idle.connections.pop() {
@@ -85,7 +86,7 @@ impl Pools {
     pub(crate) fn put(
         &self,
         key: &UpstreamKey,
-        mut connection: H1Connection,
+        mut connection: Box<H1Connection>,
         (now_s, max_idle_s): (u64, u64),
     ) {
         if connection.slot.as_ref().is_some_and(Slot::is_wanted) {

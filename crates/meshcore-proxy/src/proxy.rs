@@ -105,6 +105,7 @@ impl Proxy {
     /// # Errors
     ///
     /// [`StartError`]; nothing is left running.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of its own, given once")]
     pub fn start(
         mesh: &Mesh,
         node: &Node,

@@ -87,9 +87,10 @@ impl Record {
         self.details = kind.label();
         let reason = failure.reason();
         if !reason.is_empty() {
-            match kind {
-                Kind::Denied | Kind::Undecided => self.reason = Some(reason.into()),
-                _other => self.cause = Some(reason.into()),
+            if matches!(kind, Kind::Denied | Kind::Undecided) {
+                self.reason = Some(reason.into());
+            } else {
+                self.cause = Some(reason.into());
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Heads and output buffers that are used again, so that a request allocates nothing for them
 //! and an idle connection holds none.
+#![expect(clippy::vec_box, reason = "a box goes to its user and back without a copy")]
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
@@ -56,9 +57,9 @@ impl<T: Recyclable> Drop for Recycled<T> {
         if used.empty() {
             // At the end of a thread its shelf may be gone before the last user.
             let _gone = T::shelf().try_with(|shelf| {
-                let mut shelf = shelf.borrow_mut();
-                if shelf.len() < MAX_KEPT {
-                    shelf.push(used);
+                let mut kept = shelf.borrow_mut();
+                if kept.len() < MAX_KEPT {
+                    kept.push(used);
                 }
             });
         }

@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn a_large_or_unwanted_one_cannot() {
         let mut large = Replay::new(true);
-        large.keep(&[0; MAX_BYTES]);
+        large.keep(&vec![0; MAX_BYTES]);
         large.keep(b"x");
         large.keep(b"y");
         assert!(large.bytes().is_empty() && !large.is_whole(MAX_BYTES as u64 + 2));

@@ -51,8 +51,9 @@ pub(crate) async fn serve_h1(
         let next = match next_request(&conn, &mut buffer, wait).await {
             Next::Request(head, parsed) => (head, parsed),
             Next::Malformed(head, rejected) => {
-                answer_malformed(worker, client, &conn, (head, rejected)).await;
-                return linger(&conn, &mut buffer).await;
+                let answering = answer_malformed(worker, client, &conn, (head, rejected));
+                Box::pin(answering).await;
+                return Box::pin(linger(&conn, &mut buffer)).await;
             }
             Next::End => {
                 let _closed = conn.shutdown().await; // the peer may be gone already
@@ -61,16 +62,16 @@ pub(crate) async fn serve_h1(
         };
         let (head, parsed) = next;
         if is_tunnel(&head) {
-            return connect_tunnel(worker, client, (conn, buffer), &head).await;
+            return Box::pin(connect_tunnel(worker, client, (conn, buffer), &head)).await;
         }
         // Boxed, so that a connection that waits is small.
         let carried = Box::pin(carry_one(worker, client, &conn, &mut buffer, (head, parsed)));
         match carried.await {
             (After::Upgraded(upstream), _) => {
-                return relay_upgraded((conn, buffer), *upstream).await;
+                return Box::pin(relay_upgraded((conn, buffer), *upstream)).await;
             }
             (After::Next, true) => {}
-            (After::Next, false) => return linger(&conn, &mut buffer).await,
+            (After::Next, false) => return Box::pin(linger(&conn, &mut buffer)).await,
         }
     }
 }

@@ -71,7 +71,7 @@ pub(crate) async fn serve_h2(
         poll_fn(|cx| {
             let begun = handshake.as_mut().poll(cx);
             match drain.poll_drain(cx) {
-                Poll::Ready(Err(_)) | Poll::Ready(Ok(())) | Poll::Pending => begun,
+                Poll::Ready(_) | Poll::Pending => begun,
             }
         }),
     );
@@ -154,7 +154,7 @@ impl H2Request {
             return;
         }
         if is_tunnel(&head) {
-            return accept_tunnel(worker, client, (body, respond), &head).await;
+            return Box::pin(accept_tunnel(worker, client, (body, respond), &head)).await;
         }
         let framing = body_from_h2(&head.fields, body.is_end_stream());
         let body =

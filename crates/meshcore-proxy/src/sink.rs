@@ -76,12 +76,11 @@ pub(crate) async fn transfer(
     mut seen: impl FnMut(&[u8]),
 ) -> Result<(), TransferError> {
     loop {
-        let front = match body.try_next() {
-            Some(front) => front?,
-            None => {
-                sink.flush().await?;
-                body.next().await?
-            }
+        let front = if let Some(front) = body.try_next() {
+            front?
+        } else {
+            sink.flush().await?;
+            body.next().await?
         };
         match front {
             Front::Piece => {

@@ -120,7 +120,7 @@ impl<'s> Target<'s> {
     pub(crate) fn keep(&self, worker: &Worker, connection: Box<H1Connection>) {
         let now_s = worker.now_s();
         let Some(cluster) = self.cluster else {
-            worker.pools.put(&self.upstream.key, *connection, (now_s, DEFAULT_IDLE_S));
+            worker.pools.put(&self.upstream.key, connection, (now_s, DEFAULT_IDLE_S));
             return;
         };
         let limits = &cluster.limits;
@@ -129,7 +129,7 @@ impl<'s> Target<'s> {
             && age_s.saturating_mul(1000) >= limits.max_connection_duration_ms;
         if connection.requests < limits.max_requests_per_connection && !is_old {
             let max_idle_s = limits.http_idle_timeout_ms.div_ceil(1000);
-            worker.pools.put(&self.upstream.key, *connection, (now_s, max_idle_s));
+            worker.pools.put(&self.upstream.key, connection, (now_s, max_idle_s));
         }
     }
 

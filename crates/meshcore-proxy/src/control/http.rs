@@ -12,7 +12,7 @@ use crate::buffer::Buffer;
 use crate::stream::{Conn, Stream};
 
 /// A client of these pages that is silent for so long is closed.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Clients at a time; more wait in the kernel.
 const MAX_CLIENTS: usize = 64;

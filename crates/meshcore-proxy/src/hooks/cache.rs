@@ -164,7 +164,7 @@ mod tests {
         let same = request(&[("x", "8"), ("a", "1")]);
         assert_eq!(cache.recall(&hook, &view(&same), (now, 0)), Some(allow));
         assert_eq!(cache.recall(&hook, &view(&other), (now, 0)), None);
-        let later = now + Duration::from_millis(1000);
+        let later = now + Duration::from_secs(1);
         assert_eq!(cache.recall(&hook, &view(&same), (later, 0)), None);
         assert_eq!(cache.recall(&hook, &view(&same), (now, 1)), None, "forgotten");
         assert_eq!(cache.recall(&hook, &view(&same), (now, 1)), None, "for good");
