@@ -108,11 +108,13 @@ class Proxy:
             SnapshotRejected: The model cannot be put in force.
             StartFailed: A listener, a log or a thread cannot be had; nothing runs.
         """
-        described = json.dumps({
-            "workers": options.workers,
-            "drain_ms": options.drain_ms,
-            "version": options.version,
-        })
+        described = json.dumps(
+            {
+                "workers": options.workers,
+                "drain_ms": options.drain_ms,
+                "version": options.version,
+            }
+        )
         native_hooks = _hooks(hooks)
         self._native = _native.Proxy(mesh, node, described.encode(), native_hooks, materials)
         _running.add(self)

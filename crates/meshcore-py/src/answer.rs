@@ -10,7 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyType};
 
 /// Longest text of an error or of junk that is repeated to others, in characters.
-const MAX_SHOWN: usize = 200;
+const MAX_SHOWN: usize = 500;
 
 /// The decisions of `meshcore.plugin.decisions`, looked up once.
 struct Vocabulary {

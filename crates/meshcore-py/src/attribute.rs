@@ -43,6 +43,7 @@ pub(crate) fn parse(name: &str) -> Option<Attribute> {
             let (side, header) = name.strip_suffix(']')?.split_once(".headers[")?;
             let header = header.to_ascii_lowercase();
             match side {
+                "request" if header == "host" => Attribute::Host,
                 "request" => Attribute::Header(header),
                 "response" => Attribute::ResponseHeader(header),
                 _ => return None,
@@ -67,6 +68,7 @@ mod tests {
             assert_eq!(parse(text).map(|found| name(&found)).as_deref(), Some(text));
         }
         assert_eq!(parse("request.headers[X]"), Some(Attribute::Header("x".into())));
+        assert_eq!(parse("request.headers[Host]"), Some(Attribute::Host));
         assert_eq!(parse("request.headers"), None);
         assert_eq!(parse("peer.headers[x]"), None);
     }

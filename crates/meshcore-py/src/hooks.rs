@@ -238,7 +238,7 @@ impl PyHooks {
             let ended_ns = self.now_ns();
             let took_ns = ended_ns.saturating_sub(began_ns);
             count(&entry.counts.inline);
-            let decided = if interrupts > 0 { Err(late(entry)) } else { decided };
+            let decided = if interrupts > 0 { Err(self.late(entry)) } else { decided };
             self.settle(entry, &decided, took_ns, ended_ns);
             let is_too_slow =
                 entry.pace.ran_inline(took_ns, ended_ns) || (interrupts > 0 && entry.pace.demote());
@@ -276,13 +276,25 @@ impl PyHooks {
                 return Err(raised);
             }
         };
-        if let Err(error) = &decided
-            && let Some(kept_back) = entry.report_due(self.now_ns())
-        {
-            let text = clerk::failed(entry, error, kept_back);
-            self.desk.report(clerk::Severity::Error, text);
+        if let Err(error) = &decided {
+            self.report(entry, error);
         }
         decided
+    }
+
+    /// A call that took too long: its answer is of no use.
+    fn late(&self, entry: &Entry) -> HookError {
+        let error = HookError::TimedOut(entry.hook.timeout_ms);
+        count(&entry.counts.late);
+        self.report(entry, &error);
+        error
+    }
+
+    /// Says what is wrong with a hook, once a second.
+    fn report(&self, entry: &Entry, error: &HookError) {
+        if let Some(kept_back) = entry.report_due(self.now_ns()) {
+            self.desk.report(clerk::Severity::Error, clerk::failed(entry, error, kept_back));
+        }
     }
 
     /// Counts an outcome, and stops calling the hook when it fails most of the time.
@@ -318,10 +330,6 @@ impl PyHooks {
         count(&entry.counts.broken);
         Err(HookError::Broken)
     }
-}
-
-fn late(entry: &Entry) -> HookError {
-    HookError::TimedOut(entry.hook.timeout_ms)
 }
 
 impl HookHost for PyHooks {

@@ -383,7 +383,11 @@ impl Headers {
 impl Headers {
     fn field(&self, name: &str) -> Attribute {
         let name = name.to_ascii_lowercase();
-        if self.is_response { Attribute::ResponseHeader(name) } else { Attribute::Header(name) }
+        match &*name {
+            _ if self.is_response => Attribute::ResponseHeader(name),
+            "host" => Attribute::Host, // which is not among the fields
+            _ => Attribute::Header(name),
+        }
     }
 }
 

@@ -42,6 +42,8 @@ def attribute(name: str) -> str | dict[str, str]:
     if plain is not None:
         return plain
     found = _HEADER.fullmatch(name)
+    if found and found[2].lower() == "host" and found[1] == "request":
+        raise PluginError(f"{name} is the authority of HTTP/2 as well, write request.host")
     if found and _TOKEN.fullmatch(found[2]):
         return {_HEADERS[found[1]]: found[2].lower()}
     raise PluginError(f"unknown attribute {name!r} in reads, {_suggest(name)}")
@@ -76,6 +78,8 @@ def _suggest(name: str) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake
 
     candidates = [*PLAIN, "request.headers[NAME]", "response.headers[NAME]"]
+    if name.startswith(("request.head", "response.head")):
+        return f"write {name.partition('.')[0]}.headers[NAME]"
     near = get_close_matches(name, candidates, n=1)
     if near:
         return f"did you mean {near[0]!r}"

@@ -118,6 +118,7 @@ def load(path: str) -> Plugin:
             f"{path}: no hook found, decorate a function with @authorize, @route, @on_request,"
             " @on_response or @telemetry of meshcore.plugin"
         )
+    specs.sort(key=lambda spec: spec.options.order)
     hooks = tuple(Hook(next(_hook_ids), name, spec) for spec in specs)
     description = (module.__doc__ or "").strip().partition("\n")[0]
     return Plugin(name, path, generation, description, hooks, module)

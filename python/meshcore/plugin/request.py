@@ -46,7 +46,10 @@ class Headers(Mapping[str, str | None]):
         self._side = side
 
     def __getitem__(self, name: str) -> str | None:
-        return self._message.attribute(f"{self._side}.headers[{name.lower()}]")
+        lowered = name.lower()
+        if lowered == "host" and self._side == "request":
+            return self._message.attribute("request.host")
+        return self._message.attribute(f"{self._side}.headers[{lowered}]")
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self[name] is not None

@@ -15,11 +15,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyList};
 use tokio::sync::oneshot;
 
+use super::PyHooks;
 use super::clerk::Severity;
 use super::entry::{Entry, count};
 use super::queue::Job;
 use super::slot::{Role, Slot};
-use super::{PyHooks, late};
 use crate::view::Copied;
 
 /// Calls that wait or run at most.
@@ -38,6 +38,15 @@ pub(crate) struct LoopQueue {
     running: AtomicU64,
     has_started: AtomicBool,
     slot: Mutex<Option<Arc<Slot>>>,
+    /// Calls that are to be over by then, in ns of the host's clock.
+    due: Mutex<Vec<(u64, Arc<Due>)>>,
+}
+
+/// A call that runs.
+#[derive(Debug)]
+struct Due {
+    entry: Arc<Entry>,
+    is_over: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +71,7 @@ pub(crate) struct Call {
     began_ns: u64,
     copied: Option<Arc<Copied>>,
     records: Option<Py<PyList>>,
+    due: Arc<Due>,
     answer: Mutex<Option<oneshot::Sender<Result<Decision, HookError>>>>,
 }
 
@@ -87,6 +97,11 @@ pub(crate) fn show(host: &Arc<PyHooks>, entry: &Arc<Entry>, records: Py<PyList>)
 /// Interrupts a coroutine that does not await, when the loop does not answer because of it.
 pub(crate) fn look_after(host: &Arc<PyHooks>, now_ns: u64) {
     let queue = &host.loop_queue;
+    for entry in queue.take_overdue(now_ns) {
+        // It was cancelled and goes on all the same; it will not tell us that it failed.
+        host.record(&entry, true, now_ns);
+        host.late(&entry);
+    }
     let asked_ns = queue.asked_ns.load(Ordering::Relaxed);
     if asked_ns == 0 {
         if queue.is_busy() {
@@ -154,6 +169,20 @@ impl LoopQueue {
     fn wake(&self, now_ns: u64) {
         self.asked_ns.store(now_ns, Ordering::Relaxed);
         wake(self.state.lock().waker.as_ref());
+    }
+
+    /// The hooks of calls that should have been over, once for each.
+    fn take_overdue(&self, now_ns: u64) -> Vec<Arc<Entry>> {
+        let mut overdue = Vec::new();
+        self.due.lock().retain(|(until_ns, due)| {
+            let is_over = due.is_over.load(Ordering::Relaxed);
+            let is_overdue = !is_over && *until_ns < now_ns;
+            if is_overdue {
+                overdue.push(Arc::clone(&due.entry));
+            }
+            !is_over && !is_overdue
+        });
+        overdue
     }
 
     /// All calls that wait; `None` when the loop is to end.
@@ -228,8 +257,11 @@ fn take(host: &Arc<PyHooks>, py: Python<'_>) -> PyResult<Option<Vec<Py<Call>>>> 
         };
         host.loop_queue.running.fetch_add(1, Ordering::Relaxed);
         let (host, began_ns) = (Arc::clone(host), host.now_ns());
+        let due = Arc::new(Due { entry: Arc::clone(&entry), is_over: AtomicBool::new(false) });
+        let until_ns = began_ns.saturating_add(entry.timeout_ns().saturating_mul(2));
+        host.loop_queue.due.lock().push((until_ns, Arc::clone(&due)));
         let answer = Mutex::new(answer);
-        calls.push(Py::new(py, Call { host, entry, began_ns, copied, records, answer })?);
+        calls.push(Py::new(py, Call { host, entry, began_ns, copied, records, due, answer })?);
     }
     Ok(Some(calls))
 }
@@ -261,8 +293,7 @@ impl Call {
     fn fail(&self, py: Python<'_>, error: Bound<'_, PyAny>) {
         let error = PyErr::from_value(error);
         let decided = if error.is_instance_of::<PyTimeoutError>(py) {
-            count(&self.entry.counts.late);
-            Err(late(&self.entry))
+            Err(self.host.late(&self.entry))
         } else {
             self.host.judge(py, &self.entry, Err(error))
         };
@@ -273,6 +304,7 @@ impl Call {
 impl Call {
     fn settle(&self, decided: Result<Decision, HookError>) {
         let now_ns = self.host.now_ns();
+        self.due.is_over.store(true, Ordering::Relaxed);
         if let Some(copied) = &self.copied {
             copied.forget();
         }

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use super::entry::count;
 use super::queue::{Job, Next};
 use super::slot::{Role, Slot};
-use super::{MAX_POLICY_THREADS, PyHooks, late};
+use super::{MAX_POLICY_THREADS, PyHooks};
 use crate::view::Copied;
 
 /// Calls in a row before others may have the interpreter. Source: performance blueprint,
@@ -97,12 +97,7 @@ fn carry_out(host: &Arc<PyHooks>, py: Python<'_>, job: Job, slot: &Slot) {
     let took_ns = ended_ns.saturating_sub(began_ns);
     entry.pace.ran_queued(took_ns);
     count(&entry.counts.queued);
-    let decided = if took_ns > timeout_ns {
-        count(&entry.counts.late);
-        Err(late(&entry))
-    } else {
-        decided
-    };
+    let decided = if took_ns > timeout_ns { Err(host.late(&entry)) } else { decided };
     host.settle(&entry, &decided, took_ns, ended_ns);
     host.queue.finished(&entry);
     reply(answer, decided);
