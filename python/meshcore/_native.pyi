@@ -5,7 +5,21 @@ _Value: TypeAlias = float | tuple[list[int], float]
 _SampleTuple: TypeAlias = tuple[list[str], _Value]
 _FamilyTuple: TypeAlias = tuple[str, str, str, list[str], list[_SampleTuple]]
 
+__all__ = [
+    "Authority",
+    "Headers",
+    "Hooks",
+    "Issued",
+    "Materials",
+    "Proxy",
+    "Record",
+    "Request",
+    "Response",
+    "new_csr",
+]
+
 def new_csr(identity: str) -> tuple[str, str]: ...
+
 @final
 class Authority:
     @staticmethod

@@ -90,8 +90,7 @@ fn known(words: &Vocabulary, value: &Bound<'_, PyAny>) -> PyResult<Option<Decisi
 fn is_for(stage: HookStage, decision: &Decision) -> bool {
     match (stage, decision) {
         (_, Decision::Abstain)
-        | (HookStage::Authorize, Decision::Allow(_) | Decision::Deny(_))
-        | (HookStage::OnRequest, Decision::Allow(_) | Decision::Deny(_))
+        | (HookStage::Authorize | HookStage::OnRequest, Decision::Allow(_) | Decision::Deny(_))
         | (HookStage::Route, Decision::RouteTo(_)) => true,
         (HookStage::OnRequest, Decision::Modify(edits)) => {
             edits.status.is_none() && edits.body.is_none()

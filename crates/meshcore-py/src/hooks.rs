@@ -1,11 +1,12 @@
 //! Python hooks, called from the data plane without waiting for the interpreter.
 //!
 //! A hook is called on the worker when it has shown to be short and the interpreter is free
-//! ([`call_here`]); else on a policy thread ([`policy`]) or, if it is a coroutine, on the event
+//! ([`call`]); else on a policy thread ([`policy`]) or, if it is a coroutine, on the event
 //! loop ([`event_loop`]). The clerk ([`clerk`]) runs telemetry hooks and writes reports, and the
 //! watch ([`watch`]) ends what does not end by itself.
 
 mod breaker;
+mod call;
 mod clerk;
 mod entry;
 mod event_loop;
@@ -37,7 +38,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use entry::Entry;
 
-use crate::answer;
+use crate::hooks::call::refused;
 use crate::hooks::clerk::Desk;
 use crate::hooks::entry::count;
 use crate::hooks::event_loop::LoopQueue;
@@ -46,7 +47,6 @@ use crate::hooks::pressure::Pressure;
 use crate::hooks::queue::{Job, Queue};
 use crate::hooks::slot::{Role, Slot};
 use crate::hooks::table::Table;
-use crate::view::call_here;
 
 /// An inline call this long is interrupted: its worker serves others as well.
 const INLINE_LIMIT_NS: u64 = 20_000_000;
@@ -218,118 +218,6 @@ impl PyHooks {
         })
         .flatten()
     }
-
-    /// What remains of a call on a worker once it has the gate.
-    fn call_inline(
-        &self,
-        entry: &Entry,
-        view: &View<'_>,
-        slot: &Slot,
-    ) -> Option<Result<Decision, HookError>> {
-        let asked_ns = self.now_ns();
-        Python::try_attach(|py| {
-            let began_ns = self.now_ns();
-            self.pressure.waited(began_ns.saturating_sub(asked_ns), began_ns);
-            slot.begin(began_ns, INLINE_LIMIT_NS);
-            let returned = call_here(py, entry, view);
-            let decided = self.judge(py, entry, returned);
-            let interrupts = slot.interrupts();
-            slot.end(py);
-            let ended_ns = self.now_ns();
-            let took_ns = ended_ns.saturating_sub(began_ns);
-            count(&entry.counts.inline);
-            let decided = if interrupts > 0 { Err(self.late(entry)) } else { decided };
-            self.settle(entry, &decided, took_ns, ended_ns);
-            let is_too_slow =
-                entry.pace.ran_inline(took_ns, ended_ns) || (interrupts > 0 && entry.pace.demote());
-            if is_too_slow {
-                self.desk.report(
-                    clerk::Severity::Warning,
-                    format!(
-                        "hook {} ({}) took {} ms on a worker, it is called on the policy thread \
-                         from now on: make it shorter, or write blocking=True",
-                        entry.hook.name,
-                        entry.hook.origin,
-                        took_ns / 1_000_000,
-                    ),
-                );
-            }
-            decided
-        })
-    }
-
-    /// The decision behind what a hook returned or raised. Reports what is wrong.
-    fn judge(
-        &self,
-        py: Python<'_>,
-        entry: &Entry,
-        returned: PyResult<Bound<'_, PyAny>>,
-    ) -> Result<Decision, HookError> {
-        let decided = match returned {
-            Ok(value) => answer::decision(entry.hook.stage, &value),
-            Err(error) => {
-                let raised = answer::raised(py, &error);
-                if let Some(kept_back) = entry.report_due(self.now_ns()) {
-                    let text = clerk::raised(py, entry, &error, kept_back);
-                    self.desk.report(clerk::Severity::Error, text);
-                }
-                return Err(raised);
-            }
-        };
-        if let Err(error) = &decided {
-            self.report(entry, error);
-        }
-        decided
-    }
-
-    /// A call that took too long: its answer is of no use.
-    fn late(&self, entry: &Entry) -> HookError {
-        let error = HookError::TimedOut(entry.hook.timeout_ms);
-        count(&entry.counts.late);
-        self.report(entry, &error);
-        error
-    }
-
-    /// Says what is wrong with a hook, once a second.
-    fn report(&self, entry: &Entry, error: &HookError) {
-        if let Some(kept_back) = entry.report_due(self.now_ns()) {
-            self.desk.report(clerk::Severity::Error, clerk::failed(entry, error, kept_back));
-        }
-    }
-
-    /// Counts an outcome, and stops calling the hook when it fails most of the time.
-    fn settle(
-        &self,
-        entry: &Entry,
-        decided: &Result<Decision, HookError>,
-        took_ns: u64,
-        now_ns: u64,
-    ) {
-        entry.counts.busy_ns.fetch_add(took_ns, Ordering::Relaxed);
-        if decided.is_err() {
-            count(&entry.counts.failures);
-        }
-        self.record(entry, decided.is_err(), now_ns);
-    }
-
-    fn record(&self, entry: &Entry, is_failure: bool, now_ns: u64) {
-        if entry.breaker.record(is_failure, now_ns / 1_000_000) {
-            self.desk.report(
-                clerk::Severity::Error,
-                format!(
-                    "hook {} ({}) failed most of its calls within a second: it is not called \
-                     for half a second, its requests get the answer of on_error",
-                    entry.hook.name, entry.hook.origin,
-                ),
-            );
-        }
-    }
-
-    /// An answer that is there already.
-    fn refused(&self, entry: &Entry) -> Result<Decision, HookError> {
-        count(&entry.counts.broken);
-        Err(HookError::Broken)
-    }
 }
 
 impl HookHost for PyHooks {
@@ -359,7 +247,7 @@ impl HookHost for PyHooks {
         let entry = self.table.find(hook.id)?;
         let now_ns = self.now_ns();
         if entry.breaker.is_open(now_ns / 1_000_000) {
-            return Some(self.refused(&entry));
+            return Some(refused(&entry));
         }
         if hook.mode != HookMode::Inline
             || !entry.pace.is_short()
@@ -373,7 +261,7 @@ impl HookHost for PyHooks {
             return None;
         };
         if !entry.breaker.lets_through(now_ns / 1_000_000) {
-            return Some(self.refused(&entry));
+            return Some(refused(&entry));
         }
         self.watch.attend(now_ns);
         self.call_inline(&entry, view, &slot)
@@ -385,7 +273,7 @@ impl HookHost for PyHooks {
         let (answer, pending) = oneshot::channel();
         if !entry.breaker.lets_through(now_ns / 1_000_000) {
             // The receiver is below: it cannot be gone.
-            let _ = answer.send(self.refused(&entry));
+            let _ = answer.send(refused(&entry));
             return Some(pending);
         }
         self.watch.attend(now_ns);

@@ -12,6 +12,7 @@ mod hooks;
 mod materials;
 mod proxy;
 mod record;
+mod sight;
 mod totals;
 mod view;
 

@@ -94,6 +94,7 @@ impl Proxy {
     #[new]
     #[pyo3(signature = (mesh, node, options, hooks = None, materials = None))]
     #[expect(clippy::needless_pass_by_value, reason = "owned, to go where Python is not")]
+    #[expect(clippy::too_many_arguments, reason = "five, and the interpreter")]
     fn new(
         py: Python<'_>,
         mesh: PyBackedBytes,
@@ -148,7 +149,7 @@ impl Proxy {
         if let Some(hooks) = hooks {
             self.change_hooks(hooks.ids(), applied.is_ok());
         }
-        self.let_go(py, proxy);
+        let_go(py, proxy);
         Ok(applied?)
     }
 
@@ -156,7 +157,7 @@ impl Proxy {
     fn rotate(&self, py: Python<'_>, materials: &Materials) -> PyResult<()> {
         let (proxy, materials) = (self.running()?, materials.to_native());
         py.detach(|| proxy.rotate(materials));
-        self.let_go(py, proxy);
+        let_go(py, proxy);
         Ok(())
     }
 
@@ -185,7 +186,6 @@ impl Proxy {
 
     /// All metrics as families (name, help, kind, names of labels, samples), and the upper
     /// bounds of histograms.
-    #[expect(clippy::type_complexity, reason = "plain values for Python")]
     fn totals(&self, py: Python<'_>) -> PyResult<(Vec<FamilyTuple>, Vec<&'static str>)> {
         self.read(py, |proxy| totals::tuples(proxy.totals()))
     }
@@ -211,8 +211,8 @@ impl Proxy {
         let Ok(proxy) = self.running() else { return Ok(true) };
         let within = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let until = within.and_then(|within| Instant::now().checked_add(within));
-        let ended = self.wait_until(py, &proxy, until);
-        self.let_go(py, proxy);
+        let ended = wait_until(py, &proxy, until);
+        let_go(py, proxy);
         ended
     }
 
@@ -248,13 +248,8 @@ impl Proxy {
     ) -> PyResult<T> {
         let proxy = self.running()?;
         let found = py.detach(|| read(&proxy));
-        self.let_go(py, proxy);
+        let_go(py, proxy);
         Ok(found)
-    }
-
-    /// Drops what may be the last reference, which waits for threads that may wait for Python.
-    fn let_go(&self, py: Python<'_>, proxy: Arc<meshcore_proxy::Proxy>) {
-        py.detach(move || drop(proxy));
     }
 
     /// After a change: the hooks of before are forgotten, or else the new ones.
@@ -266,29 +261,6 @@ impl Proxy {
         } else {
             let new: Vec<_> = ids.into_iter().filter(|id| !in_force.contains(id)).collect();
             self.hooks.withdraw(&new);
-        }
-    }
-
-    fn wait_until(
-        &self,
-        py: Python<'_>,
-        proxy: &meshcore_proxy::Proxy,
-        until: Option<Instant>,
-    ) -> PyResult<bool> {
-        loop {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            let slice = left.map_or(SIGNALS_EVERY, |left| left.min(SIGNALS_EVERY));
-            let has_ended = py.detach(|| {
-                let has_ended = proxy.has_ended();
-                if !has_ended {
-                    std::thread::park_timeout(slice);
-                }
-                has_ended
-            });
-            py.check_signals()?;
-            if has_ended || left == Some(Duration::ZERO) {
-                return Ok(has_ended);
-            }
         }
     }
 }
@@ -311,6 +283,33 @@ impl Drop for Proxy {
             Python::attach(|py| py.detach(end));
         } else {
             end();
+        }
+    }
+}
+
+/// Drops what may be the last reference, which waits for threads that may wait for Python.
+fn let_go(py: Python<'_>, proxy: Arc<meshcore_proxy::Proxy>) {
+    py.detach(move || drop(proxy));
+}
+
+fn wait_until(
+    py: Python<'_>,
+    proxy: &meshcore_proxy::Proxy,
+    until: Option<Instant>,
+) -> PyResult<bool> {
+    loop {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let slice = left.map_or(SIGNALS_EVERY, |left| left.min(SIGNALS_EVERY));
+        let has_ended = py.detach(|| {
+            let has_ended = proxy.has_ended();
+            if !has_ended {
+                std::thread::park_timeout(slice);
+            }
+            has_ended
+        });
+        py.check_signals()?;
+        if has_ended || left == Some(Duration::ZERO) {
+            return Ok(has_ended);
         }
     }
 }

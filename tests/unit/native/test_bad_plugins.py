@@ -64,6 +64,7 @@ def bad(request):
     while calls > 20: pass
     raise ValueError
 """,
+    "holds the interpreter": "def bad(request): sum(range(20_000_000)); return allow()",
     "leaves": "def bad(request): sys.exit(3)",
     "interrupts": "def bad(request): raise KeyboardInterrupt",
     "reads what it did not declare": """

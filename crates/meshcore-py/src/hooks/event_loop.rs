@@ -20,7 +20,7 @@ use super::clerk::Severity;
 use super::entry::{Entry, count};
 use super::queue::Job;
 use super::slot::{Role, Slot};
-use crate::view::Copied;
+use crate::sight::Copied;
 
 /// Calls that wait or run at most.
 const MAX_CALLS: usize = 1024;

@@ -9,7 +9,7 @@ use super::entry::Entry;
 /// Name, help, and the value of one hook.
 type HookFamily = (&'static str, &'static str, fn(&Entry) -> u64);
 
-const OF_HOOKS: [HookFamily; 10] = [
+const OF_HOOKS: [HookFamily; 11] = [
     ("inline_calls_total", "Calls on a worker.", |e| value(&e.counts.inline)),
     ("queued_calls_total", "Calls on a policy thread.", |e| value(&e.counts.queued)),
     ("awaited_calls_total", "Calls on the event loop.", |e| value(&e.counts.awaited)),
@@ -19,6 +19,7 @@ const OF_HOOKS: [HookFamily; 10] = [
     ("broken_total", "Calls not made after many failures.", |e| value(&e.counts.broken)),
     ("breaks_total", "Times that calls were stopped.", |e| e.breaker.openings()),
     ("interrupts_total", "Calls interrupted from outside.", |e| value(&e.counts.interrupts)),
+    ("busy_microseconds_total", "Time spent in it.", |e| value(&e.counts.busy_ns) / 1_000),
     ("demoted", "Whether it is too slow for workers.", |e| u64::from(e.pace.is_demoted())),
 ];
 

@@ -11,7 +11,7 @@ use super::entry::count;
 use super::queue::{Job, Next};
 use super::slot::{Role, Slot};
 use super::{MAX_POLICY_THREADS, PyHooks};
-use crate::view::Copied;
+use crate::sight::Copied;
 
 /// Calls in a row before others may have the interpreter. Source: performance blueprint,
 /// section 3.14 (e).
