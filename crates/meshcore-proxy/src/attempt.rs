@@ -165,6 +165,7 @@ impl Attempt<'_, '_> {
                 .await
                 .map_err(|_late| Failure::because(Kind::UpstreamTimeout, "per try timeout"))??,
         };
+        walk.record.upstream_status = Some(head.status());
         walk.record.upstream_us = u64::try_from(sent_at.elapsed().as_micros()).ok();
         if head.status() == 101 {
             return switch(walk, *wants_upgrade, reply, &head).await;

@@ -36,6 +36,8 @@ pub(crate) struct Record {
     pub(crate) route: Option<Arc<str>>,
     pub(crate) upstream: Option<EndpointAddress>,
     pub(crate) upstream_local: Option<SocketAddr>,
+    /// Status of the last try's answer.
+    pub(crate) upstream_status: Option<u16>,
     /// Microseconds until the upstream's answer began.
     pub(crate) upstream_us: Option<u64>,
     pub(crate) request_bytes: u64,
@@ -62,6 +64,7 @@ impl Record {
             route: None,
             upstream: None,
             upstream_local: None,
+            upstream_status: None,
             upstream_us: None,
             request_bytes: 0,
             response_bytes: 0,

@@ -5,11 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meshcore_balance::{Known, pick};
+use meshcore_balance::{Known, Seen, pick};
 use meshcore_io::ConnectFrom;
 use meshcore_model::{Failure, Kind, LoadBalancer, Protocol};
 use meshcore_snapshot::{Cluster, Endpoint, EndpointAddress, EndpointId, Snapshot};
 use meshcore_snapshot::{Resolution, Transport, UpstreamProtocol};
+use meshcore_telemetry::Counter;
 
 use crate::attempt::Tried;
 use crate::client::{Client, Direction};
@@ -134,16 +135,31 @@ impl<'s> Target<'s> {
     }
 
     /// Tells the balancer how the try went.
-    pub(crate) fn settle(&self, walk: &Walk<'_>, result: &Result<Tried, Failure>) {
-        let Some(endpoint) = self.endpoint else { return };
-        let Some(cluster) = self.cluster else { return };
-        let mut health = walk.worker.health.borrow_mut();
+    pub(crate) fn settle(&self, walk: &mut Walk<'_>, result: &Result<Tried, Failure>) {
+        let (Some(endpoint), Some(cluster)) = (self.endpoint, self.cluster) else { return };
+        let status = walk.record.upstream_status.take();
+        let worker = walk.worker;
+        let mut health = worker.health.borrow_mut();
         match result {
             Err(failure) if is_unreachable(failure.kind()) => {
-                health.failed(cluster.id, endpoint.id, walk.worker.now_ms());
+                health.failed(cluster.id, endpoint.id, worker.now_ms());
             }
             Ok(_) | Err(_) if health.is_empty() => {}
-            Ok(_) | Err(_) => health.connected(endpoint.id, walk.worker.now_ms()),
+            Ok(_) | Err(_) => health.connected(endpoint.id, worker.now_ms()),
+        }
+        if cluster.outlier_detection.is_none() {
+            return;
+        }
+        let seen = match (status, result) {
+            (Some(status), _) => Seen::Status(status),
+            (None, Err(failure)) if is_of_upstream(failure.kind()) => Seen::LocalFailure,
+            (None, Ok(_) | Err(_)) => return,
+        };
+        let mut outliers = worker.outliers.borrow_mut();
+        let outliers = outliers.entry(cluster.id).or_default();
+        if let Some(ejection) = outliers.observe(cluster, endpoint.id, seen, worker.now_ms()) {
+            health.eject(cluster.id, ejection.id, ejection.until_ms);
+            worker.recorder.count(Counter::EndpointsEjected, 1);
         }
     }
 }
@@ -154,6 +170,12 @@ const DEFAULT_IDLE_S: u64 = 3600;
 /// Whether the endpoint could not be reached at all.
 const fn is_unreachable(kind: Kind) -> bool {
     matches!(kind, Kind::UpstreamRefused | Kind::UpstreamConnectTimeout | Kind::UpstreamTls)
+}
+
+/// Whether the upstream, not the client or policy, is why there was no answer.
+const fn is_of_upstream(kind: Kind) -> bool {
+    is_unreachable(kind)
+        || matches!(kind, Kind::UpstreamClosed | Kind::UpstreamReset | Kind::UpstreamTimeout)
 }
 
 /// An endpoint of a cluster and how to connect to it; without one, the original destination.

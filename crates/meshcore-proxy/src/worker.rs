@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use meshcore_balance::{Cursors, Health, Loads};
+use meshcore_balance::{Cursors, Health, Loads, Outliers};
 use meshcore_model::{Failure, Identity, Kind, ServiceLabels, WorkloadLabels};
 use meshcore_snapshot::{Cluster, ClusterId, Reader, Snapshot};
 use meshcore_telemetry::{Counter, Labelled, Recorder};
@@ -34,6 +34,7 @@ pub(crate) struct Worker {
     pub(crate) loads: RefCell<Loads>,
     pub(crate) health: RefCell<Health>,
     pub(crate) cursors: RefCell<Cursors>,
+    pub(crate) outliers: RefCell<HashMap<ClusterId, Outliers, RandomState>>,
     pub(crate) decisions: DecisionCache,
     pub(crate) access: AccessBatch,
     pub(crate) telemetry: TelemetryBatch,
@@ -83,6 +84,7 @@ impl Worker {
             loads: RefCell::default(),
             health: RefCell::default(),
             cursors: RefCell::default(),
+            outliers: RefCell::default(),
             decisions: DecisionCache::default(),
             access,
             telemetry: TelemetryBatch::default(),

@@ -12,7 +12,6 @@ from meshcore.config.resources import Service
 from meshcore.errors import Diagnostic, Severity
 
 _IN_POLICIES = {
-    "outlierDetection": "endpoints are not taken out",
     "loadBalancer.consistentHash": "the less busy of two endpoints is taken",
     "loadBalancer.localityLbSetting": "localities are not looked at",
     "loadBalancer.zoneAwareLbSetting": "zones are not looked at",

@@ -18,7 +18,6 @@ from meshcore.errors import Diagnostic, Severity
 NOT_APPLIED = FieldTable(
     {
         "tls[]": "such connections go to the service they were made to",
-        "http[].fault": "no fault is injected",
         "http[].mirror": "no request is copied",
         "http[].mirrors": "no request is copied",
         "http[].corsPolicy": "the service answers preflights itself",
