@@ -1,0 +1,322 @@
+"""`meshcore run`: reads the command line, and becomes the sidecar."""
+
+import os
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from meshcore import __version__
+from meshcore.cli.exits import Exit
+from meshcore.control.settings import Files, Ports, Settings, Wanted
+from meshcore.errors import InvalidUnit
+from meshcore.units import duration_ms
+
+# What is taken for the mesh when nothing is said.
+DEFAULT_MESHES = ("mesh.yaml", "mesh")
+_MAX_PORT = 65535
+# Threads that carry requests at most, if nothing is said. Source: Istio's `concurrency`.
+_WORKERS = 2
+
+
+def _env(name: str) -> str:
+    return f"MESHCORE_{name}"
+
+
+def _duration(text: str) -> str:
+    try:
+        duration_ms(text)
+    except InvalidUnit as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
+
+
+def _port(default: str, env: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(
+        envvar=_env(env), min=0, max=_MAX_PORT, metavar="PORT", show_default=default,
+        help="0 takes a free one.",
+    )  # fmt: skip
+    return option
+
+
+def run(  # noqa: PLR0913 - one for each option
+    service: Annotated[
+        str, typer.Option(envvar=_env("SERVICE"), help="Service of the mesh that it stands beside.")
+    ],
+    port: Annotated[
+        list[int] | None,
+        typer.Option(
+            envvar=_env("PORT"),
+            min=1,
+            max=_MAX_PORT,
+            metavar="PORT",
+            help="Port that is served; may be repeated.",
+            show_default="those of the service",
+        ),
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option(envvar=_env("VERSION"), help="Version of the service.")
+    ] = None,
+    namespace: Annotated[
+        str, typer.Option(envvar=_env("NAMESPACE"), help="Namespace of the service.")
+    ] = "default",
+    mesh: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=_env("MESH"),
+            exists=True,
+            help="File or directory of documents.",
+            show_default="mesh.yaml or mesh/",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(envvar=_env("ADDRESS"), help="Address of the workload, if it has several."),
+    ] = None,
+    app: Annotated[
+        str | None,
+        typer.Option(
+            envvar=_env("APP"),
+            metavar="HOST:PORT",
+            help="Where the application listens.",
+            show_default="the address and port of the workload",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(envvar=_env("NAME"), help="Name of the workload.")
+    ] = None,
+    service_account: Annotated[
+        str | None,
+        typer.Option(
+            envvar=_env("SERVICE_ACCOUNT"),
+            help="Service account of its identity.",
+            show_default="that of the workload",
+        ),
+    ] = None,
+    no_inbound: Annotated[
+        bool,
+        typer.Option("--no-inbound", envvar=_env("NO_INBOUND"), help="Nobody calls it."),
+    ] = False,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            envvar=_env("CONCURRENCY"),
+            min=1,
+            max=1024,
+            help="Threads that carry requests.",
+            show_default="processors, at most 2",
+        ),
+    ] = None,
+    drain: Annotated[
+        str,
+        typer.Option(
+            envvar=_env("DRAIN"),
+            callback=_duration,
+            metavar="DURATION",
+            help="How long requests may go on when it ends.",
+        ),
+    ] = "45s",
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option(
+            envvar=_env("PLUGIN"),
+            exists=True,
+            dir_okay=False,
+            help="Python file with hooks; may be repeated.",
+        ),
+    ] = None,
+    access_log: Annotated[
+        str | None,
+        typer.Option(
+            envvar=_env("ACCESS_LOG"),
+            metavar="text|json|FILE",
+            help="Access log to standard output, or to a file.",
+            show_default="what the mesh says",
+        ),
+    ] = None,
+    cert: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=_env("CERT"),
+            exists=True,
+            dir_okay=False,
+            help="Certificate chain (PEM), read again when it changes.",
+            show_default="from the development authority",
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(envvar=_env("KEY"), exists=True, dir_okay=False, help="Its key (PEM)."),
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=_env("CA"), exists=True, dir_okay=False, help="Roots that are trusted (PEM)."
+        ),
+    ] = None,
+    cert_ttl: Annotated[
+        str,
+        typer.Option(
+            envvar=_env("CERT_TTL"),
+            callback=_duration,
+            metavar="DURATION",
+            help="Life of certificates of the development authority.",
+        ),
+    ] = "24h",
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=_env("STATE"),
+            file_okay=False,
+            help="Directory for the last good state and the development authority.",
+            show_default=".meshcore beside the documents",
+        ),
+    ] = None,
+    allow_shrink: Annotated[
+        bool,
+        typer.Option(
+            "--allow-shrink",
+            envvar=_env("ALLOW_SHRINK"),
+            help="Apply changes that remove most services without confirmation.",
+        ),
+    ] = False,
+    set_http_proxy: Annotated[
+        bool,
+        typer.Option(
+            "--set-http-proxy",
+            envvar=_env("SET_HTTP_PROXY"),
+            help="Set http_proxy for the application, so that its calls go through the mesh.",
+        ),
+    ] = False,
+    ready_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=_env("READY_FILE"),
+            dir_okay=False,
+            help="File that is written (JSON) when requests are taken.",
+        ),
+    ] = None,
+    log_level: Annotated[
+        str,
+        typer.Option(envvar=_env("LOG_LEVEL"), metavar="debug|info|warning|error", help="Log."),
+    ] = "info",
+    outbound_port: Annotated[int, _port("15001", "OUTBOUND_PORT")] = 15001,
+    inbound_port: Annotated[int | None, _port("the mesh's, or 15006", "INBOUND_PORT")] = None,
+    hbone_port: Annotated[int | None, _port("the mesh's, or 15008", "HBONE_PORT")] = None,
+    admin_port: Annotated[int, _port("15000", "ADMIN_PORT")] = 15000,
+    health_port: Annotated[int, _port("15021", "HEALTH_PORT")] = 15021,
+    metrics_port: Annotated[int, _port("15090", "METRICS_PORT")] = 15090,
+    command: Annotated[
+        list[str] | None, typer.Argument(help="Application to start when the sidecar is ready.")
+    ] = None,
+) -> None:
+    """Run a sidecar beside a service, until SIGTERM.
+
+    It finds itself in the mesh by service, version and address. SIGTERM drains; a second one
+    ends at once. SIGHUP reads the documents now and opens logs again. Changes of the documents
+    and plugins are applied as they are saved; a bad one is refused and what is in force stays.
+
+    With a COMMAND, the application is started when the sidecar is ready and stopped after the
+    drain, and its exit status becomes that of this command. It finds the address to call others
+    in MESHCORE_OUTBOUND.
+    """
+    where = _mesh(mesh)
+    settings = Settings(
+        wanted=Wanted(
+            service, namespace, version, _address(address), name, service_account,
+            tuple(port or ()), not no_inbound,
+        ),
+        mesh=str(where),
+        version=__version__,
+        state=str(state.absolute() if state else state_of(where)),
+        ports=Ports(
+            outbound_port, inbound_port, hbone_port, admin_port, health_port, metrics_port
+        ),
+        application=_application(app),
+        files=_files(cert, key, ca),
+        certificate_ttl_seconds=max(1, duration_ms(cert_ttl) // 1000),
+        plugins=tuple(str(path.absolute()) for path in plugin or ()),
+        access_log=_access_log(access_log),
+        workers=concurrency or min(_WORKERS, _processors()),
+        drain_ms=duration_ms(drain),
+        allow_shrink=allow_shrink,
+        log_level=_log_level(log_level),
+        ready_file=str(ready_file.absolute()) if ready_file else None,
+        command=tuple(command or ()),
+        set_http_proxy=set_http_proxy,
+    )  # fmt: skip
+    _become(settings)
+
+
+def state_of(mesh: Path) -> Path:
+    """Returns the directory that belongs to a mesh's documents."""
+    return (mesh if mesh.is_dir() else mesh.parent) / ".meshcore"
+
+
+def _become(settings: Settings) -> NoReturn:
+    """Replaces this process: what read the command line is 3 MB that the sidecar never needs."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [sys.executable, "-P", "-m", "meshcore.cli.sidecar", settings.to_json()]
+    os.execv(sys.executable, command)  # noqa: S606 - ourselves
+
+
+def _mesh(given: Path | None) -> Path:
+    candidates = [given] if given else [Path(name) for name in DEFAULT_MESHES]
+    for path in candidates:
+        if path.exists():
+            return path.absolute()
+    typer.echo("error: there is no mesh.yaml and no mesh/ here: say --mesh", err=True)
+    raise typer.Exit(Exit.USAGE)
+
+
+def _address(text: str | None) -> str | None:
+    try:
+        return str(ip_address(text)) if text else None
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is not an IP address", param_hint="--address"
+        ) from error
+
+
+def _application(text: str | None) -> str | None:
+    """Returns an address with an IP and a port, of `HOST:PORT` or `PORT`."""
+    if text is None:
+        return None
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]").replace("localhost", "127.0.0.1") or "127.0.0.1"
+    try:
+        address = ip_address(host)
+    except ValueError as error:
+        hint = f"{host!r} is not an IP address or localhost"
+        raise typer.BadParameter(hint, param_hint="--app") from error
+    if not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
+        raise typer.BadParameter(f"{port!r} is not a port", param_hint="--app")
+    return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
+
+
+def _files(cert: Path | None, key: Path | None, ca: Path | None) -> Files | None:
+    given = [str(path.absolute()) for path in (cert, key, ca) if path]
+    if not given:
+        return None
+    if len(given) != 3:  # noqa: PLR2004 - the three of them
+        raise typer.BadParameter("they belong together", param_hint="--cert, --key, --ca")
+    return Files(*given)
+
+
+def _access_log(text: str | None) -> str | None:
+    return text if text in {None, "text", "json"} else os.path.abspath(text or "")
+
+
+def _log_level(text: str) -> str:
+    if text not in {"debug", "info", "warning", "error"}:
+        raise typer.BadParameter(f"{text!r} is not a level", param_hint="--log-level")
+    return text
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,244 @@
+"""Puts the parts of a sidecar together, and keeps it going until it has ended."""
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Thread
+from types import FrameType
+
+from meshcore.cli.banner import banner
+from meshcore.cli.exits import Exit
+from meshcore.control import atomic, compiler
+from meshcore.control.application import FORWARDED, Application
+from meshcore.control.compiler import Child, Prepared, Refused
+from meshcore.control.last_good import LastGood
+from meshcore.control.node import identity, node, who
+from meshcore.control.reconcile import reconcile
+from meshcore.control.renewal import Given, Issuer, Renewal
+from meshcore.control.report import Report
+from meshcore.control.settings import Settings
+from meshcore.errors import ConfigError, MeshcoreError, PluginRejected
+from meshcore.native import Options, Proxy
+from meshcore.plugin.registry import Hook, Registry
+from meshcore.sources.watch import Change, Watch
+
+_log = logging.getLogger("meshcore")
+
+# How often certificates and the application are looked after.
+TURN_SECONDS = 0.25
+
+
+def serve(settings: Settings, child: Child) -> int:
+    """Runs a sidecar until it is told to end; returns the exit status."""
+    try:
+        sidecar = Sidecar.start(settings, child)
+        return sidecar.run()
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except Unusable as error:
+        _say(str(error))
+        return error.status
+    except (ConfigError, PluginRejected) as error:
+        _say(str(error))
+        return Exit.BAD_DATA
+    except MeshcoreError as error:
+        _say(f"error: {error}")
+        return Exit.FAILED
+
+
+class Unusable(MeshcoreError):
+    """The mesh has no workload for this sidecar, or several."""
+
+    def __init__(self, why: str, status: Exit) -> None:
+        self.status = status
+        super().__init__(f"error: {why}")
+
+
+class Plugins:
+    """The plugins in force. A change replaces all of them, or none."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = tuple(paths)
+        self._registry = Registry()
+
+    def load(self) -> list[Hook]:
+        """Loads all files again; returns their hooks.
+
+        Raises:
+            PluginRejected: One cannot be loaded; those of before stay.
+        """
+        fresh = Registry()
+        for path in self._paths:
+            fresh.load(path)
+        for plugin in self._registry.plugins:
+            self._registry.unload(plugin.path)
+        self._registry = fresh
+        return fresh.hooks()
+
+
+@dataclass
+class Sidecar:
+    """A running sidecar."""
+
+    settings: Settings
+    proxy: Proxy
+    renewal: Renewal
+    watch: Watch
+    plugins: Plugins
+    report: Report
+    last_good: LastGood
+    application: Application | None = None
+    stops: int = 0
+    """How often it was told to end."""
+
+    @classmethod
+    def start(cls, settings: Settings, child: Child) -> "Sidecar":
+        """Starts the data plane; it takes requests when this returns."""
+        paths = [settings.mesh, settings.confirm_file]
+        watch = Watch(paths, settings.plugins)  # first, so that no later edit is missed
+        last_good = LastGood(os.path.join(settings.state, "last-good", f"{settings.key}.json"))
+        plugins = Plugins(settings.plugins)
+        hooks = plugins.load()
+        prepared, refused = _first(child, last_good)
+        head = prepared.head
+        if head["own"] is None:
+            status = Exit.USAGE if head["own_is_ambiguous"] else Exit.NOT_FOUND
+            raise Unusable(head["own_missing"], status)
+        renewal = Renewal(_issuer(settings, prepared))
+        options = Options(settings.workers, settings.drain_ms, settings.version)
+        described = node(settings, head, who(settings, head))
+        proxy = Proxy(prepared.mesh, described, options, hooks, renewal.materials)
+        report = Report(proxy, last_good)
+        sidecar = cls(settings, proxy, renewal, watch, plugins, report, last_good)
+        sidecar._listen_to_signals()
+        report.started(prepared, refused)
+        _say(banner(settings, prepared, proxy.addresses(), is_last_good=refused is not None))
+        return sidecar
+
+    def run(self) -> int:
+        """Keeps it going until it has ended; returns the exit status."""
+        thread = Thread(target=self._reconcile, name="meshcore-change", daemon=True)
+        thread.start()
+        try:
+            self._write_ready_file()
+            self._start_application()
+            return self._turns()
+        finally:
+            self.watch.close()
+            self.proxy.stop()
+            self._remove_ready_file()
+
+    def _turns(self) -> int:
+        application = self.application
+        while not self.proxy.wait(TURN_SECONDS):
+            self.renewal.turn(self.proxy.rotate)
+            if application is not None and (status := application.status()) is not None:
+                _log.info("the application ended with status %d", status)
+                return status
+        if application is None:
+            return self._status()
+        status = application.stop() if self.stops <= 1 else application.stop(0)
+        return status if self.stops <= 1 else self._status()
+
+    def _status(self) -> int:
+        return Exit.OK if self.stops <= 1 else Exit.INTERRUPTED
+
+    def _reconcile(self) -> None:
+        changes, proxy, report = self.watch.changes(), self.proxy, self.report
+        reconcile(changes, self._prepare, self.plugins.load, proxy, report)
+
+    def _prepare(self, change: Change) -> Prepared:
+        in_force = self.last_good.path if self.last_good.exists else None
+        child = Child(self.settings, self.report.revision, in_force, is_new=change.plugins)
+        return child.prepared()
+
+    def _start_application(self) -> None:
+        if not self.settings.command:
+            return
+        outbound = f"http://{self.proxy.addresses()['outbound']}"
+        extra = {"MESHCORE_OUTBOUND": outbound}
+        if self.settings.set_http_proxy:
+            extra |= {"http_proxy": outbound, "HTTP_PROXY": outbound}
+        self.application = Application(self.settings.command, extra)
+
+    def _listen_to_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, self._reload)
+        for number in FORWARDED:
+            signal.signal(number, self._forward)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self.stops += 1
+        name = signal.Signals(number).name
+        if self.stops == 1:
+            _log.info("%s: draining, at most %d s", name, self.settings.drain_ms // 1000)
+            self.proxy.drain()
+        else:
+            _log.warning("%s again: ending at once", name)
+            self.proxy.stop()
+
+    def _reload(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self.watch.ask()
+        self.proxy.reopen_logs()
+
+    def _forward(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self.application is not None:
+            self.application.send(number)
+
+    def _write_ready_file(self) -> None:
+        if self.settings.ready_file is None:
+            return
+        ready = {
+            "pid": os.getpid(),
+            "revision": self.report.revision,
+            "addresses": self.proxy.addresses(),
+        }
+        atomic.write(self.settings.ready_file, json.dumps(ready).encode() + b"\n", 0o644)
+
+    def _remove_ready_file(self) -> None:
+        if self.settings.ready_file is not None:
+            with suppress(OSError):
+                os.unlink(self.settings.ready_file)
+
+
+def _first(child: Child, last_good: LastGood) -> tuple[Prepared, Refused | None]:
+    """Returns what to start with: the documents, or the last good state if they are bad."""
+    try:
+        return child.prepared(), None
+    except Refused as refused:
+        kept = last_good.read()
+        if kept is None:
+            raise
+        try:
+            prepared = compiler.read(kept)
+        except ValueError:
+            raise refused from None
+        _log.error(
+            "THE DOCUMENTS ARE BAD. Starting with the last good state, revision %d, from %s:\n%s",
+            prepared.revision, last_good.path, refused,
+        )  # fmt: skip
+        return prepared, refused
+
+
+def _issuer(settings: Settings, prepared: Prepared) -> Issuer | Given:
+    head = prepared.head
+    domain, aliases = head["trust_domain"], tuple(head["trust_domain_aliases"])
+    if settings.files is not None:
+        return Given(settings.files, domain, aliases)
+    own = identity(settings, head, who(settings, head))
+    directory = os.path.join(settings.state, "ca")
+    return Issuer(directory, own, domain, aliases, settings.certificate_ttl_seconds)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

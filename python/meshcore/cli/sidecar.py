@@ -1,0 +1,52 @@
+"""The process beside an application: `python -m meshcore.cli.sidecar SETTINGS`.
+
+`meshcore run` becomes this process when it has read the command line, so that what reads command
+lines does not stay in memory. The documents are compiled by a child while the rest is imported.
+"""
+
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+
+from meshcore.control.compiler import Child
+from meshcore.control.settings import Settings
+
+_log = logging.getLogger("meshcore")
+
+
+def main() -> int:
+    """Runs the sidecar of the settings (JSON) in the first argument; returns the exit status."""
+    settings = Settings.from_json(sys.argv[1])
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+    )
+    borrowed = None if _is_usable(settings.state) else tempfile.mkdtemp(prefix="meshcore-")
+    if borrowed:
+        _log.warning("%s cannot be written: the last good state will not be kept", settings.state)
+        settings = replace(settings, state=borrowed)
+    try:
+        child = Child(settings)
+        from meshcore.cli.serve import serve  # noqa: PLC0415 - the child works meanwhile
+
+        return serve(settings, child)
+    finally:
+        if borrowed:
+            shutil.rmtree(borrowed, ignore_errors=True)
+
+
+def _is_usable(state: str) -> bool:
+    """Whether files can be written in the state directory, which is made if it is missing."""
+    try:
+        os.makedirs(state, mode=0o700, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(state, os.W_OK | os.X_OK)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

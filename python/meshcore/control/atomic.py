@@ -1,0 +1,24 @@
+"""Files that are there whole, or not at all."""
+
+import contextlib
+import os
+
+
+def write(path: str, data: bytes, mode: int = 0o600) -> None:
+    """Replaces the file at `path` in one step, and brings it to the disk before.
+
+    Raises:
+        OSError: It cannot be written; the file of before stays.
+    """
+    beside = f"{path}.{os.getpid()}.new"
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        raise

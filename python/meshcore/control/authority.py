@@ -1,0 +1,85 @@
+"""The development authority: a root in a directory, for meshes without a control plane.
+
+Whoever can read the directory can be anybody in the mesh: it is for one machine and one person.
+"""
+
+import os
+import shutil
+import tempfile
+
+from meshcore.errors import CertificateError
+from meshcore.native import Authority
+
+# How long a new root is valid.
+VALID_SECONDS = 10 * 365 * 24 * 3600
+# Names of its files. Source: Istio's plugin CA certificates.
+CERTIFICATE, KEY, ROOT = "ca-cert.pem", "ca-key.pem", "root-cert.pem"
+
+
+def open_or_create(directory: str, trust_domain: str) -> Authority:
+    """Returns the authority in `directory`, which is made if it is missing.
+
+    Two that start at once get the same: the directory appears whole, or not at all.
+
+    Raises:
+        CertificateError: It cannot be read or made.
+    """
+    if not os.path.isdir(directory):
+        create(directory, trust_domain)
+    return load(directory)
+
+
+def load(directory: str) -> Authority:
+    """Returns the authority in `directory`.
+
+    Raises:
+        CertificateError: It cannot be read.
+    """
+    try:
+        return Authority.load(_read(directory, CERTIFICATE), _read(directory, KEY))
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise CertificateError(f"development authority in {directory}: {why}") from error
+
+
+def create(directory: str, trust_domain: str) -> bool:
+    """Makes an authority in `directory`; whether it did, rather than another at the same time.
+
+    Raises:
+        CertificateError: The directory cannot be made.
+    """
+    authority = Authority.create(trust_domain, VALID_SECONDS)
+    above = os.path.dirname(directory)
+    try:
+        os.makedirs(above, mode=0o700, exist_ok=True)
+        beside = tempfile.mkdtemp(prefix=".ca-", dir=above)  # 0700
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise CertificateError(
+            f"development authority in {directory}: {why}; use --state or --cert, --key and --ca"
+        ) from error
+    try:
+        _write(beside, CERTIFICATE, authority.certificate)
+        _write(beside, KEY, authority.key)
+        _write(beside, ROOT, authority.root)
+        os.rename(beside, directory)
+    except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        if os.path.exists(os.path.join(directory, KEY)):
+            return False  # another one was first
+        raise CertificateError(f"development authority in {directory}: {error}") from error
+    return True
+
+
+def _read(directory: str, name: str) -> str:
+    with open(os.path.join(directory, name), encoding="ascii") as file:
+        return file.read()
+
+
+def _write(directory: str, name: str, text: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(os.path.join(directory, name), flags, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)

@@ -1,0 +1,123 @@
+"""Who a sidecar is and where it listens, as the data plane takes it (`node.rs`)."""
+
+import json
+import socket
+from typing import TYPE_CHECKING
+
+from meshcore.control.settings import Ports, Settings
+from meshcore.errors import StartFailed
+
+if TYPE_CHECKING:
+    from meshcore.control.prepare import Head
+    from meshcore.control.workload import Own
+
+# Source: Istio's ports.
+INBOUND_PORT = 15006
+HBONE_PORT = 15008
+
+
+def who(settings: Settings, head: "Head") -> "Own":
+    """Returns what the mesh says of the sidecar's workload, with what was asked for instead.
+
+    Raises:
+        StartFailed: The mesh has no such workload, or several.
+    """
+    own = head["own"]
+    if own is None:
+        raise StartFailed(head["own_missing"])
+    wanted = settings.wanted
+    return {
+        **own,
+        "name": wanted.name or own["name"],
+        "service_account": wanted.service_account or own["service_account"],
+        "ports": list(wanted.ports) or own["ports"],
+    }
+
+
+def identity(settings: Settings, head: "Head", own: "Own") -> str:
+    """Returns the SPIFFE identity. Source: Istio's form of it."""
+    namespace = settings.wanted.namespace
+    return f"spiffe://{head['trust_domain']}/ns/{namespace}/sa/{own['service_account']}"
+
+
+def node(settings: Settings, head: "Head", own: "Own") -> bytes:
+    """Returns the node as JSON.
+
+    On a loopback address everything listens there, so that each workload of one host has the
+    same ports. Else others reach what they need on all addresses, and the rest is on 127.0.0.1.
+
+    Raises:
+        StartFailed: An address or a port cannot be used.
+    """
+    address = own["address"]
+    if not _is_ip(address):
+        raise StartFailed(f"the address of {own['name']} is {address}, which is not an IP")
+    return json.dumps(
+        {
+            "name": own["name"],
+            "namespace": settings.wanted.namespace,
+            "labels": own["labels"],
+            "identity": identity(settings, head, own),
+            "address": address,
+            "ports": [] if not settings.wanted.has_inbound else _ports(settings, own),
+            "listen": _listen(settings, own),
+        }
+    ).encode()
+
+
+def _ports(settings: Settings, own: "Own") -> list[dict[str, object]]:
+    numbers, application = own["ports"], settings.application
+    if application is None:
+        return [{"number": n, "application": _join(own["address"], n)} for n in numbers]
+    if len(numbers) != 1:
+        raise StartFailed(
+            f"--app {application} is for one port, and {own['name']} has"
+            f" {', '.join(map(str, numbers)) or 'none'}: say --port"
+        )
+    return [{"number": numbers[0], "application": application}]
+
+
+def _listen(settings: Settings, own: "Own") -> dict[str, str]:
+    ports, address = settings.ports, own["address"]
+    if _is_loopback(address):
+        near = far = address
+    elif ":" in address:
+        near, far = "::1", "::"
+    else:
+        near, far = "127.0.0.1", "0.0.0.0"  # noqa: S104 - others must reach it
+    listen = {
+        "outbound": _join(near, ports.outbound),
+        "admin": _join(near, ports.admin),
+        "health": _join(far, ports.health),
+        "metrics": _join(far, ports.metrics),
+    }
+    if settings.wanted.has_inbound and own["ports"]:
+        listen["inbound"] = _join(far, _inbound(ports, own))
+        listen["hbone"] = _join(far, _first(ports.hbone, own["hbone_port"], HBONE_PORT))
+    return listen
+
+
+def _inbound(ports: Ports, own: "Own") -> int:
+    return _first(ports.inbound, own["inbound_port"], INBOUND_PORT)
+
+
+def _first(*numbers: int | None) -> int:
+    return next(number for number in numbers if number is not None)
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _is_ip(address: str) -> bool:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, address)
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def _is_loopback(address: str) -> bool:
+    return address.startswith("127.") or address == "::1"

@@ -1,0 +1,112 @@
+"""Certificates that are renewed before they end."""
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from meshcore.control import authority
+from meshcore.control.settings import Files
+from meshcore.errors import CertificateError
+from meshcore.native import Materials
+from meshcore.sources.watch import fingerprint
+
+_log = logging.getLogger("meshcore")
+
+# Part of a certificate's life after which it is renewed, and how far that varies, so that all
+# sidecars of a host do not renew at once.
+HALF, JITTER = 0.5, 0.05
+# How long to wait after a renewal failed.
+RETRY_SECONDS = 30.0
+# How often files that somebody else renews are looked at.
+LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Makes certificates with the development authority."""
+
+    directory: str
+    identity: str
+    trust_domain: str
+    aliases: tuple[str, ...]
+    ttl_seconds: int
+
+    def issue(self) -> tuple[Materials, Callable[[], bool]]:
+        """Returns a new certificate with its key and trust, and what tells when it is old.
+
+        Raises:
+            CertificateError: The authority cannot be read or made, or is of another domain.
+        """
+        ca = authority.open_or_create(self.directory, self.trust_domain)
+        issued = ca.issue(self.identity, self.ttl_seconds)
+        roots = [(self.trust_domain, issued.root.encode())]
+        aliases = [(alias, self.trust_domain) for alias in self.aliases]
+        materials = Materials(issued.chain.encode(), (issued.key or "").encode(), roots, aliases)
+        begin, end = materials.not_before, materials.not_after
+        part = HALF + random.uniform(-JITTER, JITTER)  # noqa: S311 - spreads load, hides nothing
+        at = begin + (end - begin) * part
+        return materials, lambda: datetime.now(tz=UTC).timestamp() >= at
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Certificates in files that somebody else renews."""
+
+    files: Files
+    trust_domain: str
+    aliases: tuple[str, ...]
+
+    def issue(self) -> tuple[Materials, Callable[[], bool]]:
+        """Returns what is in the files, and what tells whether they changed since.
+
+        Raises:
+            CertificateError: A file cannot be read or used.
+        """
+        paths = (self.files.certificate, self.files.key, self.files.roots)
+        before = fingerprint(paths)  # first, so that a change while we read is seen later
+        chain, key, trusted = map(_read, paths)
+        aliases = [(alias, self.trust_domain) for alias in self.aliases]
+        materials = Materials(chain, key, [(self.trust_domain, trusted)], aliases)
+        return materials, lambda: fingerprint(paths) != before
+
+
+class Renewal:
+    """Renews when it is due; looks at most once a second."""
+
+    def __init__(self, issuer: Issuer | Given) -> None:
+        """Gets the first certificate.
+
+        Raises:
+            CertificateError: There is none.
+        """
+        self._issuer = issuer
+        self._look_at = 0.0
+        self.materials, self._is_due = issuer.issue()
+
+    def turn(self, use: Callable[[Materials], None]) -> None:
+        """Renews if it is due. A failure is logged and tried again later."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_SECONDS
+        if not self._is_due():
+            return
+        try:
+            self.materials, self._is_due = self._issuer.issue()
+        except CertificateError as error:
+            self._look_at = now + RETRY_SECONDS
+            _log.error("certificate not renewed, the one in use stays: %s", error)  # noqa: TRY400
+            return
+        use(self.materials)
+        _log.info("certificate renewed, serial %s", self.materials.serial)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise CertificateError(f"{path}: {(error.strerror or str(error)).lower()}") from error

@@ -1,0 +1,102 @@
+"""What `meshcore run` was asked for, handed from the command line to the sidecar's process."""
+
+import json
+from dataclasses import asdict, dataclass
+
+# Name of the file in the state directory that confirms large removals when it is touched.
+CONFIRM = "confirm"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which workload of the mesh the sidecar stands beside."""
+
+    service: str
+    namespace: str
+    version: str | None = None
+    address: str | None = None
+    name: str | None = None
+    service_account: str | None = None
+    ports: tuple[int, ...] = ()
+    """Ports that are served; when there are none, those of the service in the mesh."""
+    has_inbound: bool = True
+    """Whether others may call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Numbers of the listeners; 0 takes a free one, `None` what the mesh or Istio says."""
+
+    outbound: int = 15001
+    inbound: int | None = None
+    hbone: int | None = None
+    admin: int = 15000
+    health: int = 15021
+    metrics: int = 15090
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Certificate, key and trust that somebody else makes and renews."""
+
+    certificate: str
+    key: str
+    roots: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that a sidecar is told at its start. Paths are absolute."""
+
+    wanted: Wanted
+    mesh: str
+    """File or directory of documents."""
+    version: str
+    """Version of meshcore."""
+    state: str
+    """Directory for what outlives the process: last good state, development CA."""
+    ports: Ports = Ports()
+    application: str | None = None
+    """Where the application listens, as `HOST:PORT`; `None` is the workload's address."""
+    files: Files | None = None
+    """`None` makes certificates with the development CA."""
+    certificate_ttl_seconds: int = 24 * 3600
+    plugins: tuple[str, ...] = ()
+    access_log: str | None = None
+    """`text` or `json` for standard output, or a file; `None` is what the mesh says."""
+    workers: int = 1
+    drain_ms: int = 45_000
+    allow_shrink: bool = False
+    log_level: str = "info"
+    ready_file: str | None = None
+    command: tuple[str, ...] = ()
+    """The application to start, with its arguments."""
+    set_http_proxy: bool = False
+    """Whether the application finds the mesh in `http_proxy`."""
+
+    def to_json(self) -> str:
+        """Returns the settings in the form that `from_json` reads."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Settings":
+        """Reads what `to_json` wrote."""
+        raw = json.loads(text)
+        wanted = raw.pop("wanted")
+        wanted["ports"] = tuple(wanted["ports"])
+        ports, files = Ports(**raw.pop("ports")), raw.pop("files")
+        for name in ("plugins", "command"):
+            raw[name] = tuple(raw[name])
+        return cls(Wanted(**wanted), ports=ports, files=Files(**files) if files else None, **raw)
+
+    @property
+    def confirm_file(self) -> str:
+        """A file whose time confirms changes that remove most of the services."""
+        return f"{self.state}/{CONFIRM}"
+
+    @property
+    def key(self) -> str:
+        """A file name for this sidecar among those that share the state directory."""
+        parts = (self.wanted.namespace, self.wanted.service, self.wanted.version or "",
+                 self.wanted.address or "")  # fmt: skip
+        return ",".join(part for part in parts if part).replace("/", "_").replace(":", "_")
