@@ -18,7 +18,7 @@ HEAD = """
 import asyncio, os, sys, threading, time
 from meshcore.plugin import *
 LIMITED = dict(timeout="30ms", match={"paths": ["/bad"]})
-@authorize(match={"paths": ["/good"]})
+@authorize(timeout="2s", match={"paths": ["/good"]})
 def good(request):
     return allow(set_headers={"x-good": "1"})
 """

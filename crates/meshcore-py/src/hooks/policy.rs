@@ -41,18 +41,14 @@ pub(crate) fn interrupt_after_ns(timeout_ns: u64) -> u64 {
 }
 
 fn run(host: &Arc<PyHooks>) {
-    let was_given_up = host.with_slot(Role::Policy, |py, slot| {
+    host.with_slot(Role::Policy, |py, slot| {
         while let Some(job) = wait(host, py) {
             carry_out_batch(host, py, job, slot);
             if slot.is_given_up() {
-                return true; // Another one does our work already.
+                return; // Another one does our work already.
             }
         }
-        false
     });
-    if was_given_up != Some(true) {
-        host.policy_threads.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// The next call; `None` when this thread is to end.
@@ -60,10 +56,16 @@ fn wait(host: &Arc<PyHooks>, py: Python<'_>) -> Option<Job> {
     loop {
         match py.detach(|| host.queue.wait(KEEP_IDLE)) {
             Next::Job(job) => return Some(job),
-            Next::Nothing if host.policy_threads.load(Ordering::Relaxed) <= 1 => {}
+            Next::Nothing if is_last(host) => {}
             Next::Nothing | Next::Closed => return None,
         }
     }
+}
+
+/// Whether no other thread would be left. If one is, this one is counted no more.
+fn is_last(host: &PyHooks) -> bool {
+    let one_less = |threads: u32| (threads > 1).then(|| threads.saturating_sub(1));
+    host.policy_threads.try_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err()
 }
 
 fn carry_out_batch(host: &Arc<PyHooks>, py: Python<'_>, first: Job, slot: &Slot) {

@@ -135,10 +135,9 @@ impl Queue {
         }
     }
 
-    /// Calls that wait, and threads that wait for calls.
-    pub(crate) fn depth(&self) -> (usize, u32) {
-        let state = self.state.lock();
-        (state.jobs.len(), state.idle)
+    /// Whether no call waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.lock().jobs.is_empty()
     }
 
     /// Lets no more in, and forgets those that wait: their callers give the declared answer.

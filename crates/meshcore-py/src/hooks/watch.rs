@@ -72,7 +72,7 @@ pub(crate) fn run(host: &Arc<PyHooks>) {
         let is_quiet = host.watch.last_call_ns.load(Ordering::Relaxed).saturating_add(ATTENTION_NS)
             < now_ns
             && slots.iter().all(|slot| slot.busy_since().is_none())
-            && host.queue.depth().0 == 0
+            && host.queue.is_empty()
             && !host.loop_queue.is_busy();
         host.watch.wait(is_quiet);
     }
@@ -120,17 +120,16 @@ fn leave(host: &Arc<PyHooks>, slot: &Slot) {
     host.desk.report(Severity::Error, text);
 }
 
-/// One more policy thread when calls wait and all of them are at one call for long.
+/// One more policy thread when all of them are at one call for long, so that the next call finds
+/// one that is idle.
 fn start_more_threads(host: &Arc<PyHooks>, slots: &[Arc<Slot>], now_ns: u64) {
-    let (waiting, idle) = host.queue.depth();
-    if waiting == 0 || idle > 0 {
-        return;
-    }
     let is_busy = |slot: &Arc<Slot>| {
         slot.busy_since().is_some_and(|since| now_ns.saturating_sub(since) > BUSY_NS)
     };
     let working = |slot: &&Arc<Slot>| slot.role == Role::Policy && !slot.is_given_up();
-    if slots.iter().filter(working).all(is_busy)
+    let mut threads = slots.iter().filter(working).peekable();
+    if threads.peek().is_some()
+        && threads.all(is_busy)
         && let Err(error) = policy::start(host)
     {
         let text = format!("no thread can be started for hooks: {error}");
