@@ -55,7 +55,7 @@ bench: venv ## Benches of single parts
 
 bench-peers: PROFILE = release
 bench-peers: develop ## Side by side with Envoy, nginx and HAProxy
-	tools/debian haproxy nginx-light nghttp2-client
+	tools/debian haproxy nginx nghttp2-client
 	tools/venv .oracle-venv tools/requirements-oracles.txt
 	python benches/peers/run.py
 

@@ -8,6 +8,7 @@ class Reviews(BaseHTTPRequestHandler):
     """Says which version it is and who called; fails the first try of what is asked at /moody."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body leave together; apart, the second waits for an ACK
     version = ""
     seen: set[str] = set()  # noqa: RUF012 - shared by all requests
 
