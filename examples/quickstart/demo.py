@@ -158,6 +158,14 @@ def metrics(processes: Processes, command: str) -> Shown:
     return Shown(shown, said, "response_code=403" in text and "mutual_tls" in text)
 
 
+def reasons(processes: Processes, command: str) -> Shown:
+    """Looks for the reasons of both denials."""
+    lines = processes.run(command).splitlines()
+    text = "\n".join(lines)
+    said = "Each denial is counted under what decided it: a rule, the lack of one, or a function."
+    return Shown(lines, said, "no ALLOW policy matches" in text and "only_the_press" in text)
+
+
 def access_log(processes: Processes, command: str) -> Shown:
     """Waits for the line of a denied request."""
     began = time.monotonic()
@@ -196,6 +204,11 @@ STEPS = [
         "Metrics",
         "curl -sS 'http://127.0.0.{11,12}:15090/metrics' | grep '^istio_requests_total'",
         metrics,
+    ),
+    Step(
+        "Why were they denied?",
+        "curl -sS 'http://127.0.0.{11,12}:15090/metrics' | grep '^meshcore_requests_denied'",
+        reasons,
     ),
     Step("The access log", "grep -h ' 403 .* 127.0.0.31:' reviews-v?.log", access_log),
     Step(
