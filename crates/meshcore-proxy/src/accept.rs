@@ -123,27 +123,53 @@ async fn accept_inbound(
     client: Client,
     (stream, wait): (Stream, &Wait),
 ) {
+    let by_address = client.original.and_then(|address| snapshot.inbound.port(address.port()));
+    let port = by_address.or_else(|| snapshot.inbound.only());
+    let mut buffer = Buffer::new();
+    if port.is_some_and(passes_through) {
+        return accept_plain(worker, client, port, ((stream, buffer), wait, Hello::Unread)).await;
+    }
     let within_s = snapshot.settings.detection_timeout_ms.div_ceil(1000);
     let mut stream = stream;
-    let mut buffer = Buffer::new();
     let hello = match read_hello(&mut stream, &mut buffer, (wait, within_s)).await {
         Ok(hello) => hello,
         Err(_gone) => return,
     };
-    let by_address = client.original.and_then(|address| snapshot.inbound.port(address.port()));
-    let port = by_address.or_else(|| snapshot.inbound.only());
     match hello {
-        Some(hello)
-            if hello.is_mesh_alpn() && port.is_none_or(|port| port.mtls != MtlsMode::Disable) =>
-        {
+        Some(hello) if port.map_or_else(|| hello.is_mesh_alpn(), |port| is_ours(port, &hello)) => {
             accept_mtls(worker, snapshot, client, ((stream, buffer), wait)).await;
         }
         Some(hello) => {
-            let sni = hello.server_name().map(Box::from);
-            accept_plain(worker, Client { sni, ..client }, port, ((stream, buffer), wait, true))
-                .await;
+            let client = Client { sni: hello.server_name().map(Box::from), ..client };
+            accept_plain(worker, client, port, ((stream, buffer), wait, Hello::Foreign)).await;
         }
-        None => accept_plain(worker, client, port, ((stream, buffer), wait, false)).await,
+        None => accept_plain(worker, client, port, ((stream, buffer), wait, Hello::None)).await,
+    }
+}
+
+/// What the first bytes of a plain connection were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hello {
+    /// They were not looked at: bytes are passed through, whatever they are.
+    Unread,
+    /// TLS that is not for us.
+    Foreign,
+    /// Not TLS, or nothing at all.
+    None,
+}
+
+/// Whether nothing that a client could say makes a difference, so that the server may speak first.
+fn passes_through(port: &InboundPort) -> bool {
+    port.mtls == MtlsMode::Disable && matches!(port.protocol, Protocol::Tcp | Protocol::Tls)
+}
+
+/// Whether TLS ends here: where plain text is refused all of it does, so that a mesh certificate
+/// is enough. Source: the filter chains that Istio makes for `STRICT` and `PERMISSIVE`.
+fn is_ours(port: &InboundPort, hello: &ClientHello) -> bool {
+    match port.mtls {
+        MtlsMode::Disable => false,
+        MtlsMode::Permissive => hello.is_mesh_alpn(),
+        MtlsMode::Strict => true,
     }
 }
 
@@ -208,7 +234,7 @@ async fn accept_plain(
     worker: &Rc<Worker>,
     client: Client,
     port: Option<&InboundPort>,
-    ((stream, buffer), wait, is_tls): ((Stream, Buffer), &Wait, bool),
+    ((stream, buffer), wait, hello): ((Stream, Buffer), &Wait, Hello),
 ) {
     let Some(port) = port else {
         return worker.count_handshake_failed("unknown port");
@@ -216,7 +242,12 @@ async fn accept_plain(
     if port.mtls == MtlsMode::Strict {
         return worker.count_handshake_failed("plain text refused");
     }
-    let protocol = if is_tls { Protocol::Tls } else { port.protocol };
+    let protocol = match (hello, port.protocol) {
+        (Hello::Foreign, _) => Protocol::Tls,
+        // It was silent for long enough: the server may be the one to speak.
+        (Hello::None, Protocol::Detect) if buffer.is_empty() => Protocol::Tcp,
+        (Hello::None | Hello::Unread, declared) => declared,
+    };
     let client = Client { port: port.number, ..client };
     serve_detected(worker, client, (stream, buffer), (protocol, wait)).await;
 }
@@ -261,7 +292,7 @@ async fn secure(
             return None;
         }
     };
-    worker.recorder.count(Counter::ServerHandshakes, 1);
+    worker.count_handshake(Counter::ServerHandshakes, connection);
     let stream = Stream::Tls(Box::new(TlsStream::Server(stream)));
     Some((stream, Client { identity: Some(identity), sni, ..client }))
 }

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use meshcore_http::h1::{BodyKind, ConnectionDirective, write_request_with};
-use meshcore_http::{Fields, Known, ResponseHead};
+use meshcore_http::{Fields, Known, Method, ResponseHead};
 use meshcore_model::{Failure, Flag, Kind};
 use meshcore_policy::{Outcome, should_retry};
 use meshcore_snapshot::RetryPolicy;
@@ -86,12 +86,13 @@ impl Attempt<'_, '_> {
     }
 
     /// The upstream closed a kept connection while the request was on its way, and it does no
-    /// harm to send it again. Source: RFC 9110 section 9.2.2.
+    /// harm to send it again. Source: RFC 9110 section 9.2.2; of a stream that was refused,
+    /// RFC 9113 section 8.7.
     fn is_stale(&self, exchange: &Exchange<'_>, failure: &Failure) -> bool {
-        failure.kind() == Kind::UpstreamClosed
-            && exchange.head.method().is_idempotent()
-            && !exchange.reply.is_started()
-            && self.replay.is_whole(exchange.body.total())
+        let kind = failure.kind();
+        let is_harmless = kind == Kind::UpstreamRefusedStream
+            || kind == Kind::UpstreamClosed && exchange.head.method().is_idempotent();
+        is_harmless && !exchange.reply.is_started() && self.replay.is_whole(exchange.body.total())
     }
 
     async fn on_h1(
@@ -136,8 +137,10 @@ impl Attempt<'_, '_> {
         let opened = connection.request(exchange.head, exchange.framing, now_s).await?;
         let (response, send, _active) = opened.into_parts();
         let sink = Sink::H2(H2Sink::new(send, exchange.framing == BodyKind::None));
-        let answering = Answering::H2 { response: Box::new(response), received: None };
-        match Box::pin(self.converse(walk, exchange, sink, answering)).await? {
+        let method = exchange.head.method();
+        let answering = Answering::H2 { response: Box::new(response), received: None, method };
+        let ended = Box::pin(self.converse(walk, exchange, sink, answering)).await;
+        match ended.inspect_err(|failure| connection.note(failure))? {
             Ended::Answered { .. } => Ok(Tried::Answered(After::Next)),
             Ended::Upgraded => Err(Kind::UpstreamProtocol.into()),
             Ended::Unwanted => Ok(Tried::Unwanted),
@@ -176,10 +179,13 @@ impl Attempt<'_, '_> {
         let new_body = shape_response(walk, self.routed, request, &mut head).await?;
         walk.record.details = "via_upstream";
         walk.record.answered(head.status(), grpc_status(&head.fields));
+        let framing = framing_for(reply, request.method(), (&head, answered.framing));
         let reusable = match new_body {
-            Some(new_body) => pass_instead(walk, reply, &head, &new_body).await?,
-            None => {
-                pass_on(walk, (reply, &head), (answering, answered.framing), &mut uploading).await?
+            Some(new_body) if framing != BodyKind::None => {
+                pass_instead(walk, reply, &head, &new_body).await?
+            }
+            Some(_) | None => {
+                pass_on(walk, (reply, &head), (answering, framing), &mut uploading).await?
             }
         };
         walk.record.response = Some(head);
@@ -205,6 +211,20 @@ fn is_unwanted(
         walk.record.flag(Flag::RetryLimitExceeded);
     }
     can_repeat
+}
+
+/// How the answer's body is framed for the client. A stream that ends with its head has an
+/// empty body, which HTTP/1 must say where there could be one.
+fn framing_for(
+    reply: &Reply<'_>,
+    method: Method,
+    (head, framing): (&ResponseHead, BodyKind),
+) -> BodyKind {
+    let can_have_body = method != Method::Head && !matches!(head.status(), 204 | 304);
+    match (reply, framing) {
+        (Reply::H1(_), BodyKind::None) if can_have_body => BodyKind::Length(0),
+        (Reply::H1(_) | Reply::H2(_), framing) => framing,
+    }
 }
 
 /// Sends a body made here in place of the upstream's, whose connection is given up.

@@ -27,11 +27,16 @@ pub(crate) struct Client {
     pub(crate) identity: Option<Identity>,
     /// Server name it asked for.
     pub(crate) sni: Option<Box<str>>,
-    /// Port of the application (inbound).
+    /// Port of the application (inbound); 0 on an HBONE connection, whose tunnels choose theirs.
     pub(crate) port: u16,
 }
 
 impl Client {
+    /// Whether it is an HBONE connection itself, not what is inside.
+    pub(crate) const fn is_hbone(&self) -> bool {
+        matches!(self.direction, Direction::Inbound) && self.port == 0
+    }
+
     /// Whether it proved who it is.
     pub(crate) const fn is_mtls(&self) -> bool {
         self.identity.is_some()

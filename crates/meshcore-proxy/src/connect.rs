@@ -88,7 +88,8 @@ impl<'a> Plan<'a> {
         must_be_new: bool,
     ) -> Result<Box<H1Connection>, Failure> {
         let usage = self.cluster.and_then(|cluster| worker.usage(cluster));
-        let kept = || if must_be_new { None } else { worker.pools.take(&self.upstream.key) };
+        let epoch = worker.shared.trust_epoch();
+        let kept = || if must_be_new { None } else { worker.pools.take(&self.upstream.key, epoch) };
         let reused = |connection| {
             worker.recorder.count(Counter::UpstreamConnectionsReused, 1);
             Ok(connection)
@@ -120,8 +121,9 @@ impl<'a> Plan<'a> {
         host: &[u8],
         slot: Option<Slot>,
     ) -> Result<Box<H1Connection>, Failure> {
+        let epoch = worker.shared.trust_epoch();
         let stream = Box::pin(self.connect(worker, Speaking::Http1, host)).await?;
-        Ok(Box::new(H1Connection::new(stream, worker.now_s(), slot)))
+        Ok(Box::new(H1Connection::new(stream, (worker.now_s(), epoch), slot)))
     }
 
     async fn h2(
@@ -130,11 +132,27 @@ impl<'a> Plan<'a> {
         host: &[u8],
         must_be_new: bool,
     ) -> Result<Rc<H2Connection>, Failure> {
-        let kept = worker.pools.h2_with_room(&self.upstream.key).filter(|_| !must_be_new);
-        if let Some(connection) = kept {
-            worker.recorder.count(Counter::UpstreamConnectionsReused, 1);
-            return Ok(connection);
+        let (pools, key) = (&worker.pools, &self.upstream.key);
+        loop {
+            let epoch = worker.shared.trust_epoch();
+            let kept = pools.h2_with_room(key, epoch).filter(|_| !must_be_new);
+            if let Some(connection) = kept {
+                worker.recorder.count(Counter::UpstreamConnectionsReused, 1);
+                return Ok(connection);
+            }
+            let opening = Box::pin(self.open_h2(worker, host, epoch));
+            if let Some(connection) = pools.open_h2(key, opening).await? {
+                return Ok(connection);
+            }
         }
+    }
+
+    async fn open_h2(
+        &self,
+        worker: &Rc<Worker>,
+        host: &[u8],
+        trust_epoch: u64,
+    ) -> Result<Rc<H2Connection>, Failure> {
         let slot = self.h2_slot(worker)?;
         let stream = Box::pin(self.connect(worker, Speaking::Http2, host)).await?;
         let limits = match self.cluster {
@@ -142,14 +160,16 @@ impl<'a> Plan<'a> {
                 streams: cluster.limits.max_concurrent_streams,
                 requests: cluster.limits.max_requests_per_connection,
                 idle_s: cluster.limits.http_idle_timeout_ms.div_ceil(1000),
+                trust_epoch,
             },
-            None => {
-                H2Limits { streams: DEFAULT_STREAMS, requests: u32::MAX, idle_s: DEFAULT_IDLE_S }
-            }
+            None => H2Limits {
+                streams: DEFAULT_STREAMS,
+                requests: u32::MAX,
+                idle_s: DEFAULT_IDLE_S,
+                trust_epoch,
+            },
         };
-        let connection = H2Connection::begin(stream, limits, worker.now_s(), slot).await?;
-        worker.pools.put_h2(&self.upstream.key, &connection);
-        Ok(connection)
+        H2Connection::begin(stream, limits, worker.now_s(), slot).await
     }
 
     fn h2_slot(&self, worker: &Worker) -> Result<Option<Slot>, Failure> {
@@ -166,7 +186,7 @@ impl<'a> Plan<'a> {
         host: &[u8],
     ) -> Result<crate::stream::Stream, Failure> {
         let host = std::str::from_utf8(host).unwrap_or_default();
-        let connected = self.upstream.connect(&worker.shared, speaking, host).await;
+        let connected = self.upstream.connect(worker, speaking, host).await;
         let counter = match &connected {
             Ok(_) => Counter::UpstreamConnectionsOpened,
             Err(_) => Counter::UpstreamConnectionsFailed,

@@ -22,7 +22,7 @@ use crate::stream::Conn;
 #[derive(Debug)]
 pub(crate) enum Answering<'u> {
     H1 { conn: &'u Conn, buffer: &'u mut Buffer, method: Method },
-    H2 { response: Box<ResponseFuture>, received: Option<h2::RecvStream> },
+    H2 { response: Box<ResponseFuture>, received: Option<h2::RecvStream>, method: Method },
 }
 
 /// What an upstream's head says besides its fields.
@@ -39,14 +39,20 @@ impl<'u> Answering<'u> {
     async fn head(&mut self, head: &mut ResponseHead) -> Result<Answered, Failure> {
         match self {
             Self::H1 { conn, buffer, method } => read_head(conn, buffer, head, *method).await,
-            Self::H2 { response, received } => {
-                let response = response.await.map_err(|error| h2_client::failure(&error))?;
-                let (parts, stream) = response.into_parts();
+            Self::H2 { response, received, method } => {
+                let (parts, stream) = poll_fn(|cx| poll_h2(response, cx))
+                    .await
+                    .map_err(|error| h2_client::failure(&error))?;
                 response_head_from_h2(&parts, head, &Limits::default())
                     .map_err(|bad| Failure::because(Kind::UpstreamProtocol, bad.reason()))?;
-                let framing = body_from_h2(&head.fields, stream.is_end_stream());
-                *received = Some(stream);
-                Ok(Answered { framing, keeps_alive: true, informational: false })
+                let informational = stream.is_none();
+                let ended = stream.as_ref().is_none_or(h2::RecvStream::is_end_stream);
+                let framing = match (*method, head.status()) {
+                    (Method::Head, _) | (_, 204 | 304) => BodyKind::None,
+                    _has_body => body_from_h2(&head.fields, ended),
+                };
+                *received = stream;
+                Ok(Answered { framing, keeps_alive: true, informational })
             }
         }
     }
@@ -54,7 +60,7 @@ impl<'u> Answering<'u> {
     /// The body that follows the head.
     pub(crate) fn into_body(self, framing: BodyKind) -> Body<'u> {
         match self {
-            Self::H1 { .. } if framing == BodyKind::None => Body::Empty,
+            Self::H1 { .. } | Self::H2 { .. } if framing == BodyKind::None => Body::Empty,
             Self::H1 { conn, buffer, .. } => {
                 let decoder = BodyDecoder::from(framing);
                 Body::H1(H1Body::new(conn, buffer, decoder, false))
@@ -65,6 +71,20 @@ impl<'u> Answering<'u> {
             },
         }
     }
+}
+
+/// The next head on a stream; an informational one comes without a body.
+type H2Head = (http::response::Parts, Option<h2::RecvStream>);
+
+fn poll_h2(response: &mut ResponseFuture, cx: &mut Context<'_>) -> Poll<Result<H2Head, h2::Error>> {
+    if let Poll::Ready(Some(informational)) = response.poll_informational(cx) {
+        return Poll::Ready(informational.map(|head| (head.into_parts().0, None)));
+    }
+    let polled = Pin::new(response).poll(cx);
+    polled.map_ok(|response| {
+        let (parts, stream) = response.into_parts();
+        (parts, Some(stream))
+    })
 }
 
 async fn read_head(

@@ -5,8 +5,9 @@ use std::io;
 use meshcore_model::Protocol;
 
 use crate::buffer::Buffer;
+use crate::serve_h1::{HEAD_S, IDLE_S};
 use crate::stream::Stream;
-use crate::waits::{Wait, Waiting};
+use crate::waits::{Interrupted, Wait, Waiting};
 
 /// What is spoken on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,15 +44,24 @@ pub(crate) async fn detect(
         if let Some(detected) = classify(buffer.data()) {
             return Ok(detected);
         }
-        match wait.within(within_s, Waiting::Idle, stream.read_some(buffer)).await {
+        // Where HTTP is declared, a silent client is one that has no request yet.
+        let limit_s = match (declared, buffer.is_empty()) {
+            (Protocol::Http | Protocol::Http2 | Protocol::Grpc, true) => IDLE_S,
+            (Protocol::Http | Protocol::Http2 | Protocol::Grpc, false) => HEAD_S,
+            (Protocol::Detect | Protocol::Tcp | Protocol::Tls, _) => within_s,
+        };
+        match wait.within(limit_s, Waiting::Idle, stream.read_some(buffer)).await {
             Ok(Ok(0)) if buffer.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(Ok(0)) => return Ok(Detected::Opaque),
             Ok(read) => {
                 read?;
             }
+            Err(Interrupted::Draining) => return Err(io::ErrorKind::ConnectionAborted.into()),
             // A silent client may be waiting for the server to speak first.
-            Err(_silent) if declared == Protocol::Detect => return Ok(Detected::Opaque),
-            Err(_silent) => return Err(io::ErrorKind::TimedOut.into()),
+            Err(Interrupted::Expired) if declared == Protocol::Detect => {
+                return Ok(Detected::Opaque);
+            }
+            Err(Interrupted::Expired) => return Err(io::ErrorKind::TimedOut.into()),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use meshcore_io::{ConnectFrom, Keepalive};
 use meshcore_model::{Failure, Identity, Kind, TlsOrigination};
 use meshcore_snapshot::{EndpointAddress, EndpointId, Limits, Transport};
+use meshcore_telemetry::Counter;
 use meshcore_tls::{ClientPair, Expected, Originated, Origination, alpn};
 use rustls_pki_types::ServerName;
 use tokio_rustls::{TlsConnector, TlsStream};
@@ -16,6 +17,7 @@ use tokio_rustls::{TlsConnector, TlsStream};
 use crate::buffer::Buffer;
 use crate::shared::Shared;
 use crate::stream::{Prefixed, Stream};
+use crate::worker::Worker;
 
 /// What stands for an upstream in the pools.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -68,13 +70,13 @@ impl Upstream {
     /// `UpstreamRefused`, `UpstreamConnectTimeout` or `UpstreamTls`, with the cause.
     pub(crate) async fn connect(
         &self,
-        shared: &Shared,
+        worker: &Worker,
         speaking: Speaking,
         host: &str,
     ) -> Result<Stream, Failure> {
         let connecting = async {
             let stream = self.open().await.map_err(|error| refused(&self.dial, &error))?;
-            self.secure(shared, stream, speaking, host).await
+            self.secure(worker, stream, speaking, host).await
         };
         match tokio::time::timeout(self.connect_within, connecting).await {
             Ok(connected) => connected,
@@ -100,7 +102,7 @@ impl Upstream {
 
     async fn secure(
         &self,
-        shared: &Shared,
+        worker: &Worker,
         stream: Stream,
         speaking: Speaking,
         host: &str,
@@ -113,28 +115,31 @@ impl Upstream {
                     Speaking::Http2 => alpn::OUTBOUND_HTTP2,
                     Speaking::Opaque => &[alpn::ISTIO],
                 };
-                self.secure_in_mesh(shared, stream, names, (sni, expected)).await
+                self.secure_in_mesh(worker, stream, names, (sni, expected)).await
             }
             Transport::Hbone { expected, .. } => {
-                self.secure_in_mesh(shared, stream, alpn::HBONE, ("", expected)).await
+                self.secure_in_mesh(worker, stream, alpn::HBONE, ("", expected)).await
             }
             Transport::Originate { tls, host: fallback } => {
                 let host = if fallback.is_empty() { host } else { fallback };
-                let originated = originate(shared, tls, host, speaking)?;
-                let tls = handshake(originated.config, originated.server_name, stream).await;
-                Ok(Stream::Tls(Box::new(tls.map_err(|error| self.tls_failed(&error))?)))
+                let originated = originate(&worker.shared, tls, host, speaking)?;
+                let tls = handshake(originated.config, originated.server_name, stream)
+                    .await
+                    .map_err(|error| self.tls_failed(&error))?;
+                worker.count_handshake(Counter::ClientHandshakes, tls.get_ref().1);
+                Ok(Stream::Tls(Box::new(tls)))
             }
         }
     }
 
     async fn secure_in_mesh(
         &self,
-        shared: &Shared,
+        worker: &Worker,
         stream: Stream,
         names: &[&[u8]],
         (sni, expected): (&str, &Arc<[Identity]>),
     ) -> Result<Stream, Failure> {
-        let Some(tls) = &shared.tls else {
+        let Some(tls) = &worker.shared.tls else {
             let cause = "this sidecar has no certificate, run `meshcore cert` or give one";
             return Err(Failure::because(Kind::UpstreamTls, cause));
         };
@@ -150,6 +155,7 @@ impl Upstream {
             tls.server_of(client.get_ref().1)
                 .map_err(|refusal| Failure::because(Kind::UpstreamTls, refusal))?;
         }
+        worker.count_handshake(Counter::ClientHandshakes, stream.get_ref().1);
         Ok(Stream::Tls(Box::new(stream)))
     }
 

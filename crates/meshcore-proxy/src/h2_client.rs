@@ -30,7 +30,10 @@ pub(crate) const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
 pub(crate) struct H2Connection {
     send: SendRequest<Bytes>,
     active: Rc<Cell<u32>>,
+    /// It takes no more streams: it has ended, or the peer said that it will.
     is_closed: Rc<Cell<bool>>,
+    /// Trust under which the peer was verified; see [`crate::pool::Pools`].
+    pub(crate) trust_epoch: u64,
     requests: Cell<u32>,
     idle_since_s: Cell<u64>,
     max_idle_s: u64,
@@ -50,6 +53,8 @@ pub(crate) struct H2Limits {
     pub(crate) requests: u32,
     /// Seconds without a stream before it is closed; 0 is no limit.
     pub(crate) idle_s: u64,
+    /// Trust in force when it was asked for.
+    pub(crate) trust_epoch: u64,
 }
 
 /// A request on a connection; it counts as active while this exists.
@@ -100,6 +105,7 @@ impl H2Connection {
             send,
             active: Rc::new(Cell::new(0)),
             is_closed,
+            trust_epoch: limits.trust_epoch,
             requests: Cell::new(0),
             idle_since_s: Cell::new(now_s),
             max_idle_s: limits.idle_s,
@@ -141,15 +147,36 @@ impl H2Connection {
     ) -> Result<H2Exchange, Failure> {
         let request = request_to_h2(head, body)
             .map_err(|rejected| Failure::because(Kind::BadRequest, rejected.reason()))?;
+        let ended = matches!(body, BodyKind::None);
+        let (response, send, active) = self.open(request, ended, now_s).await?;
+        Ok(H2Exchange { response, send, active })
+    }
+
+    /// Opens a stream. A connection that refuses one is not used again.
+    async fn open(
+        self: &Rc<Self>,
+        request: http::Request<()>,
+        ended: bool,
+        now_s: u64,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>, Active), Failure> {
         self.active.set(self.active.get().saturating_add(1));
         self.requests.set(self.requests.get().saturating_add(1));
         let active = Active { connection: Rc::clone(self), now_s };
         let mut send = self.send.clone();
-        poll_fn(|cx| send.poll_ready(cx)).await.map_err(|error| failure(&error))?;
-        let ended = matches!(body, BodyKind::None);
-        let (response, send) =
-            send.send_request(request, ended).map_err(|error| failure(&error))?;
-        Ok(H2Exchange { response, send, active })
+        let ready = poll_fn(|cx| send.poll_ready(cx)).await;
+        let opened = ready.and_then(|()| send.send_request(request, ended));
+        let (response, send) = opened.map_err(|error| {
+            self.is_closed.set(true);
+            failure(&error)
+        })?;
+        Ok((response, send, active))
+    }
+
+    /// Takes note of how a stream failed: a peer that says good-bye gets no more of them.
+    pub(crate) fn note(&self, failure: &Failure) {
+        if matches!(failure.kind(), Kind::UpstreamRefusedStream | Kind::UpstreamClosed) {
+            self.is_closed.set(true);
+        }
     }
 
     /// Opens a tunnel to `authority` through the peer.
@@ -165,13 +192,12 @@ impl H2Connection {
         let request = http::Request::connect(authority)
             .body(())
             .map_err(|error| Failure::because(Kind::Internal, error))?;
-        self.active.set(self.active.get().saturating_add(1));
-        let active = Active { connection: Rc::clone(self), now_s };
-        let mut send = self.send.clone();
-        poll_fn(|cx| send.poll_ready(cx)).await.map_err(|error| failure(&error))?;
-        let (response, send) =
-            send.send_request(request, false).map_err(|error| failure(&error))?;
-        let response = response.await.map_err(|error| failure(&error))?;
+        let (response, send, active) = self.open(request, false, now_s).await?;
+        let response = response.await.map_err(|error| {
+            let failure = failure(&error);
+            self.note(&failure);
+            failure
+        })?;
         let status = response.status();
         if status != http::StatusCode::OK {
             let cause = format!("tunnel to {authority}: {status}");

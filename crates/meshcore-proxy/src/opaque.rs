@@ -121,8 +121,12 @@ pub(crate) async fn accept_tunnel(
     let answer = |status: u16| http::Response::builder().status(status).body(());
     match client.direction {
         Direction::Inbound => {
-            let Some(port) = tunnel_port(&snapshot, head) else {
-                return refuse_stream(&mut respond, Kind::NoRoute);
+            // Only what came in by HBONE: elsewhere a port has been chosen, by its own rules.
+            let port = client.is_hbone().then(|| tunnel_port(&snapshot, head)).flatten();
+            let Some(port) = port else {
+                let refused = Failure::because(Kind::NoRoute, "no tunnel leads there");
+                refuse_stream(&mut respond, refused.kind());
+                return fail(worker, client, started, &refused);
             };
             let Ok(established) = answer(200) else { return };
             let Ok(send) = respond.send_response(established, false) else { return };
@@ -133,7 +137,10 @@ pub(crate) async fn accept_tunnel(
         Direction::Outbound => {
             let opened = match open_requested(worker, client, &snapshot, head).await {
                 Ok(opened) => opened,
-                Err(failure) => return refuse_stream(&mut respond, failure.kind()),
+                Err(failure) => {
+                    refuse_stream(&mut respond, failure.kind());
+                    return fail(worker, client, started, &failure);
+                }
             };
             let Ok(established) = answer(200) else { return };
             let Ok(send) = respond.send_response(established, false) else { return };
@@ -230,20 +237,57 @@ async fn open_stream(
     cluster: &Cluster,
 ) -> Result<Stream, Failure> {
     let Transport::Hbone { authority, .. } = &upstream.transport else {
-        return upstream.connect(&worker.shared, Speaking::Opaque, &cluster.host).await;
+        return upstream.connect(worker, Speaking::Opaque, &cluster.host).await;
     };
-    let kept = worker.pools.h2_with_room(&upstream.key);
-    let connection = if let Some(connection) = kept {
-        connection
-    } else {
-        let stream = upstream.connect(&worker.shared, Speaking::Http2, &cluster.host).await?;
-        let limits = H2Limits { streams: TUNNELS, requests: u32::MAX, idle_s: TUNNEL_IDLE_S };
-        let opened = H2Connection::begin(stream, limits, worker.now_s(), None).await?;
-        worker.pools.put_h2(&upstream.key, &opened);
-        opened
+    let opening = Box::pin(async {
+        loop {
+            let (connection, was_kept) = tunnels(worker, upstream, cluster).await?;
+            match connection.tunnel(authority, worker.now_s()).await {
+                Ok(tunnel) => return Ok(Stream::Tunnel(Box::new(tunnel))),
+                // It was about to be closed; what it refused, a new one may take.
+                Err(failure) if was_kept && is_farewell(failure.kind()) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+    });
+    let late = || {
+        let cause =
+            format!("tunnel to {authority}: no answer within {:?}", upstream.connect_within);
+        Failure::because(Kind::UpstreamConnectTimeout, cause)
     };
-    let tunnel = connection.tunnel(authority, worker.now_s()).await?;
-    Ok(Stream::Tunnel(Box::new(tunnel)))
+    tokio::time::timeout(upstream.connect_within, opening).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// An HBONE connection to the endpoint, and whether it was there before.
+async fn tunnels(
+    worker: &Rc<Worker>,
+    upstream: &Upstream,
+    cluster: &Cluster,
+) -> Result<(Rc<H2Connection>, bool), Failure> {
+    loop {
+        let trust_epoch = worker.shared.trust_epoch();
+        if let Some(kept) = worker.pools.h2_with_room(&upstream.key, trust_epoch) {
+            return Ok((kept, true));
+        }
+        let opening = async {
+            let stream = Box::pin(upstream.connect(worker, Speaking::Http2, &cluster.host)).await?;
+            let limits = H2Limits {
+                streams: TUNNELS,
+                requests: u32::MAX,
+                idle_s: TUNNEL_IDLE_S,
+                trust_epoch,
+            };
+            H2Connection::begin(stream, limits, worker.now_s(), None).await
+        };
+        if let Some(opened) = worker.pools.open_h2(&upstream.key, Box::pin(opening)).await? {
+            return Ok((opened, false));
+        }
+    }
+}
+
+/// Whether the connection took no more streams.
+const fn is_farewell(kind: Kind) -> bool {
+    matches!(kind, Kind::UpstreamRefusedStream | Kind::UpstreamClosed)
 }
 
 async fn pass_through(
@@ -269,7 +313,7 @@ async fn pass_through(
     }
     let upstream = Upstream::plain(address, CONNECT_WITHIN);
     Ok(Opened {
-        stream: upstream.connect(&worker.shared, Speaking::Opaque, "").await?,
+        stream: upstream.connect(worker, Speaking::Opaque, "").await?,
         busy: None,
         slot: None,
         service: Arc::clone(&worker.passthrough),
@@ -298,7 +342,7 @@ async fn open_inbound(
     }
     let upstream = Upstream::plain(port.application, CONNECT_WITHIN);
     Ok(Opened {
-        stream: upstream.connect(&worker.shared, Speaking::Opaque, "").await?,
+        stream: upstream.connect(worker, Speaking::Opaque, "").await?,
         busy: None,
         slot: None,
         service: Arc::clone(&port.service),
@@ -327,11 +371,14 @@ async fn finish(
             series.closed();
             worker.access.tcp(worker, client, (&cluster, started, &moved), None);
         }
-        Err(failure) => {
-            worker.access.tcp(worker, client, ("-", started, &moved), Some(&failure));
-            worker.count_denied(&failure);
-        }
+        Err(failure) => fail(worker, client, started, &failure),
     }
+}
+
+/// Logs and counts a connection that got nowhere.
+fn fail(worker: &Worker, client: &Client, started: Instant, failure: &Failure) {
+    worker.access.tcp(worker, client, ("-", started, &Moved::default()), Some(failure));
+    worker.count_denied(failure);
 }
 
 /// Runs `relaying` and counts its bytes meanwhile; ends it when no byte has moved for `idle`
@@ -343,15 +390,16 @@ async fn count_while(
     idle: Duration,
 ) {
     let mut relaying = std::pin::pin!(relaying);
+    let look_every = if idle.is_zero() { REPORT_EVERY } else { REPORT_EVERY.min(idle) };
     let mut counted = (0_u64, 0_u64);
     let mut quiet = Duration::ZERO;
     loop {
-        let ended = tokio::time::timeout(REPORT_EVERY, relaying.as_mut()).await;
+        let ended = tokio::time::timeout(look_every, relaying.as_mut()).await;
         let now = (moved.sent.get(), moved.received.get());
         let sent = now.1.saturating_sub(counted.1);
         let received = now.0.saturating_sub(counted.0);
         series.bytes(sent, received);
-        quiet = if now == counted { quiet.saturating_add(REPORT_EVERY) } else { Duration::ZERO };
+        quiet = if now == counted { quiet.saturating_add(look_every) } else { Duration::ZERO };
         counted = now;
         if ended.is_ok() || (!idle.is_zero() && quiet >= idle) {
             return;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use meshcore_model::{Failure, Kind};
 use tokio::sync::Notify;
 
 use crate::buffer::Buffer;
@@ -27,13 +28,20 @@ pub(crate) struct H1Connection {
     pub(crate) requests: u32,
     pub(crate) opened_s: u64,
     pub(crate) local: Option<SocketAddr>,
+    /// Trust under which the peer was verified; see [`Pools`].
+    trust_epoch: u64,
     idle_since_s: u64,
     /// Counts it against the limit of its cluster while it exists.
     pub(crate) slot: Option<Slot>,
 }
 
 impl H1Connection {
-    pub(crate) fn new(stream: Stream, now_s: u64, slot: Option<Slot>) -> Self {
+    /// `trust_epoch` is the one in force when the connection was asked for.
+    pub(crate) fn new(
+        stream: Stream,
+        (now_s, trust_epoch): (u64, u64),
+        slot: Option<Slot>,
+    ) -> Self {
         let local = stream.local_addr();
         Self {
             conn: Conn::new(stream),
@@ -41,6 +49,7 @@ impl H1Connection {
             requests: 0,
             opened_s: now_s,
             local,
+            trust_epoch,
             idle_since_s: now_s,
             slot,
         }
@@ -52,11 +61,34 @@ impl H1Connection {
     }
 }
 
-/// All connections of a worker that wait.
+/// All connections of a worker that wait. Those that were opened under another trust than the
+/// one in force are never given out.
 #[derive(Debug, Default)]
 pub(crate) struct Pools {
     h1: RefCell<HashMap<UpstreamKey, Idle, RandomState>>,
     h2: RefCell<HashMap<UpstreamKey, Vec<Rc<H2Connection>>, RandomState>>,
+    opening: RefCell<HashMap<UpstreamKey, Rc<Opening>, RandomState>>,
+}
+
+/// An HTTP/2 connection that is being made; requests that want one wait for it.
+#[derive(Debug, Default)]
+struct Opening {
+    ended: Notify,
+    failed: RefCell<Option<(Kind, String)>>,
+}
+
+/// Ends an [`Opening`] also when its request is given up.
+struct Opens<'p> {
+    pools: &'p Pools,
+    key: &'p UpstreamKey,
+    opening: Rc<Opening>,
+}
+
+impl Drop for Opens<'_> {
+    fn drop(&mut self) {
+        self.pools.opening.borrow_mut().remove(self.key);
+        self.opening.ended.notify_waiters();
+    }
 }
 
 #[derive(Debug)]
@@ -68,11 +100,11 @@ struct Idle {
 
 impl Pools {
     /// The connection that was used last, if there is one that still lives.
-    pub(crate) fn take(&self, key: &UpstreamKey) -> Option<Box<H1Connection>> {
+    pub(crate) fn take(&self, key: &UpstreamKey, trust_epoch: u64) -> Option<Box<H1Connection>> {
         let mut pools = self.h1.borrow_mut();
         let idle = pools.get_mut(key)?;
         while let Some(connection) = idle.connections.pop() {
-            if connection.is_fresh() {
+            if connection.trust_epoch >= trust_epoch && connection.is_fresh() {
                 return Some(connection);
             }
         }
@@ -105,28 +137,68 @@ impl Pools {
     }
 
     /// An HTTP/2 connection that takes another request.
-    pub(crate) fn h2_with_room(&self, key: &UpstreamKey) -> Option<Rc<H2Connection>> {
+    pub(crate) fn h2_with_room(
+        &self,
+        key: &UpstreamKey,
+        trust_epoch: u64,
+    ) -> Option<Rc<H2Connection>> {
         let pools = self.h2.borrow();
-        pools.get(key)?.iter().find(|connection| connection.has_room()).map(Rc::clone)
+        let has_room = |connection: &&Rc<H2Connection>| {
+            connection.trust_epoch >= trust_epoch && connection.has_room()
+        };
+        pools.get(key)?.iter().find(has_room).map(Rc::clone)
     }
 
-    /// Keeps an HTTP/2 connection, to be shared by requests.
-    pub(crate) fn put_h2(&self, key: &UpstreamKey, connection: &Rc<H2Connection>) {
-        let mut pools = self.h2.borrow_mut();
-        pools.entry_ref(key).or_default().push(Rc::clone(connection));
+    /// An HTTP/2 connection made by `open`, and kept to be shared by requests. Whoever comes
+    /// while another one is being made waits for that, and gets `None` to look again.
+    ///
+    /// # Errors
+    ///
+    /// Those of `open`, also of another's that was waited for.
+    pub(crate) async fn open_h2(
+        &self,
+        key: &UpstreamKey,
+        open: impl Future<Output = Result<Rc<H2Connection>, Failure>>,
+    ) -> Result<Option<Rc<H2Connection>>, Failure> {
+        let begun = self.opening.borrow().get(key).map(Rc::clone);
+        if let Some(opening) = begun {
+            opening.ended.notified().await;
+            return match &*opening.failed.borrow() {
+                Some((kind, cause)) => Err(Failure::because(*kind, cause.clone())),
+                None => Ok(None),
+            };
+        }
+        let opening = Rc::new(Opening::default());
+        self.opening.borrow_mut().insert(key.clone(), Rc::clone(&opening));
+        let opens = Opens { pools: self, key, opening };
+        match open.await {
+            Ok(connection) => {
+                let mut pools = self.h2.borrow_mut();
+                pools.entry_ref(key).or_default().push(Rc::clone(&connection));
+                Ok(Some(connection))
+            }
+            Err(failure) => {
+                *opens.opening.failed.borrow_mut() = Some((failure.kind(), failure.reason()));
+                Err(failure)
+            }
+        }
     }
 
     /// Closes what the upstream has closed and what has waited too long.
-    pub(crate) fn sweep(&self, now_s: u64) {
+    pub(crate) fn sweep(&self, now_s: u64, trust_epoch: u64) {
         self.h1.borrow_mut().retain(|_, idle| {
             let max_idle_s = if idle.max_idle_s == 0 { u64::MAX } else { idle.max_idle_s };
             idle.connections.retain(|connection| {
-                now_s.saturating_sub(connection.idle_since_s) < max_idle_s && connection.is_fresh()
+                connection.trust_epoch >= trust_epoch
+                    && now_s.saturating_sub(connection.idle_since_s) < max_idle_s
+                    && connection.is_fresh()
             });
             !idle.connections.is_empty()
         });
         self.h2.borrow_mut().retain(|_, connections| {
-            connections.retain(|connection| connection.is_worth_keeping(now_s));
+            connections.retain(|connection| {
+                connection.trust_epoch >= trust_epoch && connection.is_worth_keeping(now_s)
+            });
             !connections.is_empty()
         });
     }

@@ -174,10 +174,11 @@ impl Proxy {
         Ok(())
     }
 
-    /// Uses a new certificate for all handshakes from now on. Live connections stay.
+    /// Uses a new certificate for all handshakes from now on. Live connections stay, but when
+    /// our identity or our trust has changed, those to upstreams carry no further request.
     pub fn rotate(&self, materials: Materials) {
         if let Some(tls) = &self.shared.tls {
-            tls.rotate(materials);
+            self.shared.rotate(tls, materials);
             self.control.rotated();
         }
     }

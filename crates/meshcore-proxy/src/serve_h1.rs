@@ -26,10 +26,10 @@ use crate::worker::Worker;
 
 /// A client without requests for so long is closed. Source: Istio's default (Envoy's idle
 /// timeout of a connection).
-const IDLE_S: u64 = 3600;
+pub(crate) const IDLE_S: u64 = 3600;
 
 /// A head that is not whole after so long is given up.
-const HEAD_S: u64 = 60;
+pub(crate) const HEAD_S: u64 = 60;
 
 /// How long a closed connection is still read, so that the client sees the last answer before
 /// it sees that we no longer listen. Source: RFC 9112 section 9.6.

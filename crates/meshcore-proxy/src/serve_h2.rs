@@ -13,7 +13,7 @@ use h2::{Reason, RecvStream};
 use meshcore_http::RequestHead;
 use meshcore_http::h1::Limits;
 use meshcore_http::h2::{DeferredIo, Drain, accept, body_from_h2, head_from_h2};
-use meshcore_telemetry::Labelled;
+use meshcore_telemetry::{Counter, Labelled};
 
 use crate::body::{Body, H2Body};
 use crate::client::Client;
@@ -33,6 +33,9 @@ const MAX_STREAMS: u32 = 100;
 
 /// A client without requests for so long is closed. Source: as for HTTP/1.
 const IDLE_S: u64 = 3600;
+
+/// How long a client that was told of the end may take to close, once it has no streams.
+const LEAVE_S: u64 = 10;
 
 /// How long the first bytes of HTTP/2 are waited for.
 const PREFACE: Duration = Duration::from_secs(10);
@@ -61,8 +64,7 @@ pub(crate) async fn serve_h2(
         .max_header_list_size(MAX_HEADER_LIST_BYTES)
         .max_concurrent_streams(MAX_STREAMS)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-        .max_local_error_reset_streams(Some(MAX_OWN_RESETS))
-        .enable_connect_protocol();
+        .max_local_error_reset_streams(Some(MAX_OWN_RESETS));
     let handshake = builder.handshake::<_, Bytes>(io);
     let mut handshake = pin!(handshake);
     // The preface of the server is held back like all else, and has to be written.
@@ -94,45 +96,76 @@ async fn accept_all(
     (connection, drain): (&mut Requests, &Drain<Prefixed>),
     wait: &Wait,
 ) {
-    let active = Rc::new(Cell::new(0_u32));
+    let streams = Rc::new(Streams::default());
+    streams.idle_since_s.set(worker.now_s());
     let mut is_leaving = false;
     loop {
         let waiting = if is_leaving { Waiting::Busy } else { Waiting::Idle };
-        let limit_s = if active.get() == 0 { IDLE_S } else { 0 };
+        let limit_s = streams.patience_s(worker.now_s(), is_leaving);
         match wait.within(limit_s, waiting, accept(connection, drain)).await {
             Ok(Some(Ok((request, respond)))) => {
-                let stream = H2Request { request, respond, active: Streaming::begin(&active) };
+                let active = Active::begin(&streams, worker);
+                let stream = H2Request { request, respond, active };
                 let (worker, client) = (Rc::clone(worker), Rc::clone(client));
                 tokio::task::spawn_local(async move { stream.serve(&worker, &client).await });
             }
             Ok(Some(Err(_)) | None) => return,
-            Err(Interrupted::Draining | Interrupted::Expired) if is_leaving => return,
-            Err(Interrupted::Draining) => {
+            Err(Interrupted::Expired) if !streams.is_quiet(worker.now_s(), is_leaving) => {}
+            Err(Interrupted::Expired) if is_leaving => return,
+            Err(Interrupted::Expired | Interrupted::Draining) => {
                 is_leaving = true;
                 connection.graceful_shutdown();
             }
-            Err(Interrupted::Expired) if active.get() == 0 => {
-                is_leaving = true;
-                connection.graceful_shutdown();
-            }
-            Err(Interrupted::Expired) => {}
         }
     }
 }
 
-/// A stream counts as active while this exists.
-struct Streaming(Rc<Cell<u32>>);
+/// The streams of one connection that are being served.
+#[derive(Debug, Default)]
+struct Streams {
+    active: Cell<u32>,
+    /// When there was last one, in seconds of the worker.
+    idle_since_s: Cell<u64>,
+}
 
-impl Streaming {
-    fn begin(active: &Rc<Cell<u32>>) -> Self {
-        active.set(active.get().saturating_add(1));
-        Self(Rc::clone(active))
+impl Streams {
+    /// How long the connection may be without a stream, from now.
+    fn patience_s(&self, now_s: u64, is_leaving: bool) -> u64 {
+        let whole_s = if is_leaving { LEAVE_S } else { IDLE_S };
+        let idle_s = match self.active.get() {
+            0 => now_s.saturating_sub(self.idle_since_s.get()),
+            _busy => 0,
+        };
+        whole_s.saturating_sub(idle_s).max(1)
+    }
+
+    /// Whether it has been without a stream for as long as it may.
+    fn is_quiet(&self, now_s: u64, is_leaving: bool) -> bool {
+        let whole_s = if is_leaving { LEAVE_S } else { IDLE_S };
+        self.active.get() == 0 && now_s.saturating_sub(self.idle_since_s.get()) >= whole_s
     }
 }
 
-impl Drop for Streaming {
+/// A stream counts as active while this exists, also when its task panics.
+struct Active {
+    streams: Rc<Streams>,
+    worker: Rc<Worker>,
+}
+
+impl Active {
+    fn begin(streams: &Rc<Streams>, worker: &Rc<Worker>) -> Self {
+        streams.active.set(streams.active.get().saturating_add(1));
+        Self { streams: Rc::clone(streams), worker: Rc::clone(worker) }
+    }
+}
+
+impl Drop for Active {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        self.streams.active.set(self.streams.active.get().saturating_sub(1));
+        self.streams.idle_since_s.set(self.worker.now_s());
+        if std::thread::panicking() {
+            self.worker.recorder.count(Counter::Panics, 1);
+        }
     }
 }
 
@@ -140,7 +173,7 @@ impl Drop for Streaming {
 struct H2Request {
     request: http::Request<RecvStream>,
     respond: SendResponse<Bytes>,
-    active: Streaming,
+    active: Active,
 }
 
 impl H2Request {
@@ -148,10 +181,9 @@ impl H2Request {
         let Self { request, mut respond, active: _active } = self;
         let mut head = Recycled::<RequestHead>::take();
         let (parts, body) = request.into_parts();
-        if let Err(rejected) = head_from_h2(&parts, &mut head, &Limits::default()) {
+        if let Err(rejected) = read_head(&parts, &mut head) {
             worker.recorder.count_by(Labelled::RequestsRejected, rejected.reason(), 1);
-            respond.send_reset(Reason::PROTOCOL_ERROR);
-            return;
+            return reject(&mut respond, rejected);
         }
         if is_tunnel(&head) {
             return Box::pin(accept_tunnel(worker, client, (body, respond), &head)).await;
@@ -167,5 +199,51 @@ impl H2Request {
             wants_upgrade: false,
         };
         carry(worker, client, &mut exchange).await;
+    }
+}
+
+/// The checked head. An extended CONNECT (RFC 8441) is not offered, so nobody may send one.
+fn read_head(
+    parts: &http::request::Parts,
+    head: &mut RequestHead,
+) -> Result<(), meshcore_http::Rejected> {
+    head_from_h2(parts, head, &Limits::default())?;
+    match head.protocol() {
+        Some(_) => Err(meshcore_http::Rejected::BadPseudoField),
+        None => Ok(()),
+    }
+}
+
+/// Tells the client that its request is too large; anything else is an error of its protocol.
+/// Source: RFC 9113 section 8.1.1.
+fn reject(respond: &mut SendResponse<Bytes>, rejected: meshcore_http::Rejected) {
+    let status = rejected.status();
+    let response = http::Response::builder().status(status).body(());
+    match (status, response) {
+        (414 | 417 | 431, Ok(response)) => {
+            let _gone = respond.send_response(response, true); // the client may have left
+        }
+        (_malformed, _) => respond.send_reset(Reason::PROTOCOL_ERROR),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_idle_only_without_streams() {
+        let streams = Streams::default();
+        streams.active.set(1);
+        assert_eq!(
+            (streams.patience_s(9000, false), streams.is_quiet(9000, false)),
+            (IDLE_S, false)
+        );
+        streams.active.set(0);
+        streams.idle_since_s.set(9000);
+        assert_eq!((streams.patience_s(9600, false), streams.is_quiet(9600, false)), (3000, false));
+        assert!(streams.is_quiet(9000 + IDLE_S, false));
+        assert_eq!((streams.patience_s(9004, true), streams.is_quiet(9010, true)), (6, true));
+        assert_eq!(streams.patience_s(99_999, false), 1, "never without a limit");
     }
 }

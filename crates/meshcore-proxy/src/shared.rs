@@ -3,13 +3,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 use meshcore_model::{Hook, Listen, Mesh};
 use meshcore_snapshot::{ClusterId, Rejected, Snapshot, SnapshotCell, SnapshotWriter, Stale};
 use meshcore_telemetry::{Level, Registry};
-use meshcore_tls::{MeshTls, Originator};
+use meshcore_tls::{Materials, MeshTls, Originator};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
@@ -32,6 +32,7 @@ pub(crate) struct Shared {
     change: Mutex<Change>,
     changed: Notify,
     draining: AtomicBool,
+    trust_epoch: AtomicU64,
     workers: AtomicUsize,
     usages: Mutex<HashMap<ClusterId, Arc<Usage>>>,
     retired: Mutex<Vec<Arc<Snapshot>>>,
@@ -73,6 +74,7 @@ impl Shared {
             change: Mutex::new(Change { writer, hooks: snapshot.1 }),
             changed: Notify::new(),
             draining: AtomicBool::new(false),
+            trust_epoch: AtomicU64::new(0),
             workers: AtomicUsize::new(0),
             usages: Mutex::default(),
             retired: Mutex::default(),
@@ -139,6 +141,18 @@ impl Shared {
     /// Whether `address` is where our application's calls come in.
     pub(crate) fn is_own_outbound(&self, address: SocketAddr) -> bool {
         self.listen.outbound == Some(address)
+    }
+
+    /// Uses a new certificate from now on.
+    pub(crate) fn rotate(&self, tls: &MeshTls, materials: Materials) {
+        tls.rotate(materials);
+        self.trust_epoch.fetch_max(tls.trust_epoch(), Ordering::Release);
+    }
+
+    /// How often our identity or our trust changed. A connection of an older epoch carries no
+    /// further request: its peer may no longer be trusted.
+    pub(crate) fn trust_epoch(&self) -> u64 {
+        self.trust_epoch.load(Ordering::Acquire)
     }
 
     pub(crate) fn begin_drain(&self) {

@@ -173,6 +173,14 @@ impl Worker {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// Counts a TLS handshake that succeeded, on the side that `counter` names.
+    pub(crate) fn count_handshake(&self, counter: Counter, connection: &rustls::CommonState) {
+        self.recorder.count(counter, 1);
+        if connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed) {
+            self.recorder.count(Counter::HandshakesResumed, 1);
+        }
+    }
+
     /// Counts a connection that policy denied.
     pub(crate) fn count_denied(&self, failure: &Failure) {
         if failure.kind() == Kind::Denied {
@@ -220,7 +228,7 @@ impl Worker {
             every.tick().await;
             let now_s = self.started.elapsed().as_secs();
             self.waits.tick(now_s);
-            self.pools.sweep(now_s);
+            self.pools.sweep(now_s, self.shared.trust_epoch());
             if now_s.is_multiple_of(TRIM_EVERY_S) {
                 trim_pool(KEPT_BUFFERS);
             }

@@ -1,13 +1,14 @@
 //! Calling a hook: remembered, at once, or by the policy thread; with its limit and its declared
 //! answer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshcore_model::{Failure, Hook, HookAnswer, HookMode, Kind};
-use meshcore_telemetry::Labelled;
+use meshcore_telemetry::{Counter, Labelled};
 
-use super::{Decision, Edits, HookError, View};
+use super::{Decision, Edits, HookError, HookHost, View};
 use crate::worker::Worker;
 
 impl Worker {
@@ -46,17 +47,26 @@ impl Worker {
 
     async fn ask(&self, hook: &Arc<Hook>, view: &View<'_>) -> Result<Decision, HookError> {
         if hook.mode == HookMode::Inline
-            && let Some(decided) = self.shared.hooks.call_now(hook, view)
+            && let Some(decided) = self.guard(|host| host.call_now(hook, view))?
         {
             return decided;
         }
-        let pending = self.shared.hooks.call_later(hook, view.facts(hook));
+        let pending = self.guard(|host| host.call_later(hook, view.facts(hook)))?;
         let pending = pending.ok_or(HookError::Overloaded)?;
         match tokio::time::timeout(Duration::from_millis(hook.timeout_ms), pending).await {
             Ok(Ok(decided)) => decided,
             Ok(Err(_dropped)) => Err(HookError::Broken),
             Err(_elapsed) => Err(HookError::TimedOut(hook.timeout_ms)),
         }
+    }
+
+    /// Calls the host; if it panics, this hook has failed and nothing else.
+    fn guard<T>(&self, call: impl FnOnce(&dyn HookHost) -> T) -> Result<T, HookError> {
+        let host = &*self.shared.hooks;
+        catch_unwind(AssertUnwindSafe(|| call(host))).map_err(|_panic| {
+            self.recorder.count(Counter::Panics, 1);
+            HookError::Raised("panicked".into())
+        })
     }
 
     fn declared(&self, hook: &Hook, error: &HookError) -> Result<Decision, Failure> {
