@@ -1,4 +1,5 @@
 """`meshcore run`: reads the command line, and becomes the sidecar."""
+# ruff: noqa: FBT002 - a flag of the command line is false by default
 
 import os
 import sys
@@ -9,13 +10,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from meshcore import __version__
-from meshcore.cli.exits import Exit
+from meshcore.cli.where import MeshOption, StateOption, mesh_of, state_of
 from meshcore.control.settings import Files, Ports, Settings, Wanted
 from meshcore.errors import InvalidUnit
 from meshcore.units import duration_ms
 
-# What is taken for the mesh when nothing is said.
-DEFAULT_MESHES = ("mesh.yaml", "mesh")
 _MAX_PORT = 65535
 # Threads that carry requests at most, if nothing is said. Source: Istio's `concurrency`.
 _WORKERS = 2
@@ -41,7 +40,7 @@ def _port(default: str, env: str) -> typer.models.OptionInfo:
     return option
 
 
-def run(  # noqa: PLR0913 - one for each option
+def run(  # noqa: PLR0913, PLR0917 - one for each option
     service: Annotated[
         str, typer.Option(envvar=_env("SERVICE"), help="Service of the mesh that it stands beside.")
     ],
@@ -62,15 +61,7 @@ def run(  # noqa: PLR0913 - one for each option
     namespace: Annotated[
         str, typer.Option(envvar=_env("NAMESPACE"), help="Namespace of the service.")
     ] = "default",
-    mesh: Annotated[
-        Path | None,
-        typer.Option(
-            envvar=_env("MESH"),
-            exists=True,
-            help="File or directory of documents.",
-            show_default="mesh.yaml or mesh/",
-        ),
-    ] = None,
+    mesh: MeshOption = None,
     address: Annotated[
         str | None,
         typer.Option(envvar=_env("ADDRESS"), help="Address of the workload, if it has several."),
@@ -165,15 +156,7 @@ def run(  # noqa: PLR0913 - one for each option
             help="Life of certificates of the development authority.",
         ),
     ] = "24h",
-    state: Annotated[
-        Path | None,
-        typer.Option(
-            envvar=_env("STATE"),
-            file_okay=False,
-            help="Directory for the last good state and the development authority.",
-            show_default=".meshcore beside the documents",
-        ),
-    ] = None,
+    state: StateOption = None,
     allow_shrink: Annotated[
         bool,
         typer.Option(
@@ -222,7 +205,7 @@ def run(  # noqa: PLR0913 - one for each option
     drain, and its exit status becomes that of this command. It finds the address to call others
     in MESHCORE_OUTBOUND.
     """
-    where = _mesh(mesh)
+    where = mesh_of(mesh)
     settings = Settings(
         wanted=Wanted(
             service, namespace, version, _address(address), name, service_account,
@@ -230,7 +213,7 @@ def run(  # noqa: PLR0913 - one for each option
         ),
         mesh=str(where),
         version=__version__,
-        state=str(state.absolute() if state else state_of(where)),
+        state=str(state_of(where, state)),
         ports=Ports(
             outbound_port, inbound_port, hbone_port, admin_port, health_port, metrics_port
         ),
@@ -250,26 +233,12 @@ def run(  # noqa: PLR0913 - one for each option
     _become(settings)
 
 
-def state_of(mesh: Path) -> Path:
-    """Returns the directory that belongs to a mesh's documents."""
-    return (mesh if mesh.is_dir() else mesh.parent) / ".meshcore"
-
-
 def _become(settings: Settings) -> NoReturn:
     """Replaces this process: what read the command line is 3 MB that the sidecar never needs."""
     sys.stdout.flush()
     sys.stderr.flush()
     command = [sys.executable, "-P", "-m", "meshcore.cli.sidecar", settings.to_json()]
     os.execv(sys.executable, command)  # noqa: S606 - ourselves
-
-
-def _mesh(given: Path | None) -> Path:
-    candidates = [given] if given else [Path(name) for name in DEFAULT_MESHES]
-    for path in candidates:
-        if path.exists():
-            return path.absolute()
-    typer.echo("error: there is no mesh.yaml and no mesh/ here: say --mesh", err=True)
-    raise typer.Exit(Exit.USAGE)
 
 
 def _address(text: str | None) -> str | None:
@@ -307,7 +276,7 @@ def _files(cert: Path | None, key: Path | None, ca: Path | None) -> Files | None
 
 
 def _access_log(text: str | None) -> str | None:
-    return text if text in {None, "text", "json"} else os.path.abspath(text or "")
+    return text if text in {None, "text", "json"} else str(Path(text or "").absolute())
 
 
 def _log_level(text: str) -> str:

@@ -1,4 +1,6 @@
 """Puts the parts of a sidecar together, and keeps it going until it has ended."""
+# pathlib would take 1.3 MB beside the data plane.
+# ruff: noqa: PTH108, PTH118
 
 import json
 import logging
@@ -21,6 +23,7 @@ from meshcore.control.node import identity, node, who
 from meshcore.control.reconcile import reconcile
 from meshcore.control.renewal import Given, Issuer, Renewal
 from meshcore.control.report import Report
+from meshcore.control.running import Entry
 from meshcore.control.settings import Settings
 from meshcore.errors import ConfigError, MeshcoreError, PluginRejected
 from meshcore.native import Options, Proxy
@@ -125,6 +128,7 @@ class Sidecar:
         thread = Thread(target=self._reconcile, name="meshcore-change", daemon=True)
         thread.start()
         try:
+            self._register()
             self._write_ready_file()
             self._start_application()
             return self._turns()
@@ -132,6 +136,7 @@ class Sidecar:
             self.watch.close()
             self.proxy.stop()
             self._remove_ready_file()
+            Entry.of_this_process(self.settings.state).remove()
 
     def _turns(self) -> int:
         application = self.application
@@ -193,6 +198,11 @@ class Sidecar:
         del frame
         if self.application is not None:
             self.application.send(number)
+
+    def _register(self) -> None:
+        with suppress(OSError):  # others then find it by its address
+            name = self.renewal.materials.identity
+            Entry.of_this_process(self.settings.state).write(name, self.proxy.addresses())
 
     def _write_ready_file(self) -> None:
         if self.settings.ready_file is None:

@@ -3,12 +3,12 @@
 `meshcore run` becomes this process when it has read the command line, so that what reads command
 lines does not stay in memory. The documents are compiled by a child while the rest is imported.
 """
+# pathlib would take 1.3 MB beside the data plane.
+# ruff: noqa: PTH103
 
 import logging
 import os
-import shutil
 import sys
-import tempfile
 from dataclasses import replace
 
 from meshcore.control.compiler import Child
@@ -25,18 +25,20 @@ def main() -> int:
         format="%(asctime)s %(levelname)s %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
     )
-    borrowed = None if _is_usable(settings.state) else tempfile.mkdtemp(prefix="meshcore-")
-    if borrowed:
-        _log.warning("%s cannot be written: the last good state will not be kept", settings.state)
-        settings = replace(settings, state=borrowed)
-    try:
-        child = Child(settings)
-        from meshcore.cli.serve import serve  # noqa: PLC0415 - the child works meanwhile
+    if _is_usable(settings.state):
+        return _serve(settings)
+    from tempfile import TemporaryDirectory  # noqa: PLC0415 - takes memory, seldom needed
 
-        return serve(settings, child)
-    finally:
-        if borrowed:
-            shutil.rmtree(borrowed, ignore_errors=True)
+    _log.warning("%s cannot be written: the last good state will not be kept", settings.state)
+    with TemporaryDirectory(prefix="meshcore-") as borrowed:
+        return _serve(replace(settings, state=borrowed))
+
+
+def _serve(settings: Settings) -> int:
+    child = Child(settings)
+    from meshcore.cli.serve import serve  # noqa: PLC0415 - the child works meanwhile
+
+    return serve(settings, child)
 
 
 def _is_usable(state: str) -> bool:

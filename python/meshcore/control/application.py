@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
@@ -28,7 +27,10 @@ class Application:
         """
         try:
             # A group of its own: Ctrl-C must reach it after the drain, not before.
-            self._process = subprocess.Popen(command, env={**os.environ, **extra}, process_group=0)
+            environment = {**os.environ, **extra}  # noqa: TID251 - handed on
+            self._process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - we are asked to
+                command, env=environment, process_group=0
+            )
         except OSError as error:
             why = (error.strerror or str(error)).lower()
             raise StartFailed(f"{command[0]}: {why}") from error
@@ -47,15 +49,14 @@ class Application:
                 os.killpg(self._process.pid, number)
 
     def stop(self, within_seconds: float = STOP_SECONDS) -> int:
-        """Asks it to end, ends it if it does not; returns its exit status."""
+        """Asks it to end, ends it if it does not; returns its exit status.
+
+        One that SIGTERM ended did as it was told: its status is 0.
+        """
         self.send(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(within_seconds)
         self.send(signal.SIGKILL)
         self._process.wait()
-        return self.status() or 0
-
-    def wait_until(self, deadline: float) -> None:
-        """Waits until it ended, or `time.monotonic()` reaches `deadline`."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(max(0.0, deadline - time.monotonic()))
+        status = self.status() or 0
+        return 0 if status == _SIGNALLED + signal.SIGTERM else status

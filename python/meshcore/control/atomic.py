@@ -1,4 +1,6 @@
 """Files that are there whole, or not at all."""
+# pathlib would take 1.3 MB beside the data plane.
+# ruff: noqa: PTH105, PTH108
 
 import contextlib
 import os

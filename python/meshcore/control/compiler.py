@@ -1,6 +1,7 @@
 """Asks the compiling child for a mesh, and reads its answer without reading the mesh."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -87,6 +88,7 @@ class Child:
                 [sys.executable, "-P", "-m", "meshcore.control.prepare"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                env={**os.environ, "PYDANTIC_DISABLE_PLUGINS": "1"},  # noqa: TID251 - handed on
                 process_group=0,
             )
         except OSError as error:

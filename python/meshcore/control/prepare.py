@@ -107,7 +107,7 @@ def _in_force(path: str | None) -> Mesh | None:
     if path is None:
         return None
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             file.readline()
             mesh: Mesh = json.loads(file.readline())
     except (OSError, ValueError):

@@ -41,7 +41,7 @@ def _changed_ns(mesh: Path) -> Iterator[int]:
     yield mesh.stat().st_ctime_ns
     for folder, below, files in os.walk(mesh):
         below[:] = [name for name in below if not name.startswith(".")]
-        yield os.stat(folder).st_ctime_ns
+        yield Path(folder).stat().st_ctime_ns
         for name in files:
             if name.endswith((".yaml", ".yml")):
-                yield os.stat(os.path.join(folder, name)).st_ctime_ns
+                yield Path(folder, name).stat().st_ctime_ns
