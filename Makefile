@@ -16,8 +16,8 @@ PROFILE ?= dev
 help: ## Shows this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: PROFILE = quick-release
 demo: develop ## A mesh of four workloads on this machine, explained step by step
+	tools/debian curl
 	python examples/quickstart/demo.py --check
 
 test: test-rust test-python ## All tests
@@ -27,7 +27,7 @@ test-rust: venv
 
 test-python: develop
 	tools/debian curl openssl nghttp2-client
-	pytest
+	pytest tests policies
 
 lint: lint-rust lint-python ## All that can be checked without running it
 
