@@ -17,6 +17,7 @@
 mod application;
 mod certificates;
 mod client;
+pub mod h2;
 mod mesh;
 mod message;
 mod scripted;
