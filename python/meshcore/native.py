@@ -2,7 +2,7 @@
 
 import atexit
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakSet
@@ -154,6 +154,13 @@ class Proxy:
         """Returns all metrics as values, for a collector."""
         families, bounds = self._native.totals()
         return Totals([_family(family) for family in families], bounds)
+
+    def on_scrape(self, function: Callable[[], bytes]) -> None:
+        """Asks `function` at each scrape for what is added to the metrics.
+
+        It returns Prometheus' text, and is called on another thread.
+        """
+        self._native.on_scrape(function)
 
     def forget_decisions(self) -> None:
         """Makes all decisions of hooks that are remembered be made anew."""

@@ -17,6 +17,7 @@ mod policy;
 mod pressure;
 mod queue;
 mod quiet;
+mod scrape;
 mod slot;
 mod table;
 mod watch;
@@ -45,6 +46,7 @@ use crate::hooks::event_loop::LoopQueue;
 use crate::hooks::gate::Gate;
 use crate::hooks::pressure::Pressure;
 use crate::hooks::queue::{Job, Queue};
+use crate::hooks::scrape::Scrape;
 use crate::hooks::slot::{Role, Slot};
 use crate::hooks::table::Table;
 
@@ -66,6 +68,7 @@ pub(crate) struct PyHooks {
     queue: Queue,
     loop_queue: LoopQueue,
     desk: Desk,
+    pub(crate) scrape: Scrape,
     slots: Mutex<Vec<Arc<Slot>>>,
     policy_threads: AtomicU32,
     /// Threads that have not ended.
@@ -100,6 +103,7 @@ impl PyHooks {
             queue: Queue::new(MAX_RUNNING_OF_HOOK),
             loop_queue: LoopQueue::default(),
             desk: Desk::default(),
+            scrape: Scrape::default(),
             slots: Mutex::default(),
             policy_threads: AtomicU32::new(0),
             threads: Mutex::new(0),
@@ -303,7 +307,9 @@ impl HookHost for PyHooks {
     }
 
     fn exposition(&self) -> Vec<u8> {
-        exposition::text(self)
+        let mut text = exposition::text(self);
+        text.append(&mut self.scrape.text());
+        text
     }
 }
 

@@ -190,6 +190,11 @@ impl Proxy {
         self.read(py, |proxy| totals::tuples(proxy.totals()))
     }
 
+    /// Asks `function` at each scrape for what Python adds to the metrics, as bytes.
+    fn on_scrape(&self, function: Py<PyAny>) {
+        self.hooks.scrape.ask(function);
+    }
+
     /// Makes all decisions that are remembered be made anew.
     fn forget_decisions(&self) {
         self.hooks.invalidate();
