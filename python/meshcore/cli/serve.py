@@ -29,6 +29,7 @@ from meshcore.errors import ConfigError, MeshcoreError, PluginRejected
 from meshcore.native import Options, Proxy
 from meshcore.plugin.registry import Hook, Registry
 from meshcore.sources.watch import Change, Watch
+from meshcore.telemetry.scrape import exposition
 
 _log = logging.getLogger("meshcore")
 
@@ -116,6 +117,7 @@ class Sidecar:
         options = Options(settings.workers, settings.drain_ms, settings.version)
         described = node(settings, head, who(settings, head))
         proxy = Proxy(prepared.mesh, described, options, hooks, renewal.materials)
+        proxy.on_scrape(exposition)
         report = Report(proxy, last_good)
         sidecar = cls(settings, proxy, renewal, watch, plugins, report, last_good)
         sidecar._listen_to_signals()

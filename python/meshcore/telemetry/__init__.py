@@ -1,0 +1,1 @@
+"""Metrics of the data plane and of its process, for Prometheus."""
