@@ -116,11 +116,17 @@ def _in_force(path: str | None) -> Mesh | None:
 
 
 def _set_access_log(mesh: Mesh, wanted: str | None) -> None:
+    settings = mesh["settings"]
     if wanted == "json":
-        mesh["settings"]["access_log"] = {"path": "/dev/stdout", "format": "json"}
-    elif wanted is not None:
-        path = "/dev/stdout" if wanted == "text" else wanted
-        mesh["settings"]["access_log"] = {"path": path, "format": {"text": None}}
+        settings["access_log"] = {"path": "/dev/stdout", "format": "json"}
+    elif wanted == "text":
+        settings["access_log"] = {"path": "/dev/stdout", "format": {"text": None}}
+    elif wanted is not None:  # a file, in the form that the mesh wants
+        said = settings["access_log"]
+        settings["access_log"] = {
+            "path": wanted,
+            "format": said["format"] if said else {"text": None},
+        }
 
 
 def _write(head: Head, mesh: Mesh | None) -> int:

@@ -1,0 +1,48 @@
+"""A mesh for a module, and one for a single test."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.harness import MESHCORE, Mesh, mesh
+
+native = pytest.importorskip("meshcore.native")
+
+# Where the public cases are, beside the project.
+CASES = Path(os.environ.get("MESHCORE_CASES", "../shared/cases"))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> Iterator[Mesh]:
+    """A mesh whose processes live as long as the module's tests."""
+    with mesh(tmp_path_factory.mktemp("mesh")) as made:
+        yield made
+
+
+@pytest.fixture
+def alone(tmp_path) -> Iterator[Mesh]:
+    """A mesh for one test."""
+    with mesh(tmp_path) as made:
+        yield made
+
+
+def pytest_configure(config) -> None:
+    config.addinivalue_line("markers", "needs(tool): skipped where a program is not installed")
+
+
+def pytest_collection_modifyitems(items) -> None:
+    here = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in here:
+        item.add_marker(pytest.mark.native)
+        if not MESHCORE.exists():
+            item.add_marker(pytest.mark.skip(reason="meshcore is not installed: make develop"))
+
+
+def pytest_runtest_setup(item) -> None:
+    for mark in item.iter_markers("needs"):
+        for tool in mark.args:
+            if shutil.which(tool) is None:
+                pytest.skip(f"{tool} is not installed")
