@@ -1,6 +1,5 @@
 //! Bodies as they are read, from either side and in either version of HTTP.
 
-use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
@@ -67,18 +66,16 @@ pub(crate) enum Front {
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Body<'_> {
-    /// Goes on to the next piece, waiting for it.
+    /// Says what the peer waits for before it sends.
     ///
-    /// # Cancel safety
+    /// # Errors
     ///
-    /// Cancel safe: nothing is lost.
-    pub(crate) async fn next(&mut self) -> Result<Front, BodyError> {
-        if let Self::H1(body) = self
-            && body.owes_continue
-        {
-            body.say_continue().await?;
+    /// The connection is lost.
+    pub(crate) async fn prepare(&mut self) -> Result<(), BodyError> {
+        match self {
+            Self::H1(body) if body.owes_continue => body.say_continue().await,
+            Self::Empty | Self::H1(_) | Self::H2(_) => Ok(()),
         }
-        poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// Goes on to the next piece.

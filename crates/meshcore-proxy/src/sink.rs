@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::SendStream;
@@ -42,6 +43,8 @@ pub(crate) struct H2Sink {
 pub(crate) enum SinkError {
     #[error("connection lost: {0}")]
     Io(#[from] io::Error),
+    #[error("the peer has left")]
+    Gone,
     #[error("stream ended: {0}")]
     Stream(#[from] h2::Error),
     #[error("message cannot be sent: {}", .0.reason())]
@@ -80,7 +83,8 @@ pub(crate) async fn transfer(
             front?
         } else {
             sink.flush().await?;
-            body.next().await?
+            body.prepare().await?;
+            poll_fn(|cx| poll_front(body, sink, cx)).await?
         };
         match front {
             Front::Piece => {
@@ -92,7 +96,27 @@ pub(crate) async fn transfer(
     }
 }
 
+/// The next piece, or the news that nobody takes it any more.
+fn poll_front(
+    body: &mut Body<'_>,
+    sink: &mut Sink<'_>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Front, TransferError>> {
+    if let Poll::Ready(front) = body.poll_next(cx) {
+        return Poll::Ready(Ok(front?));
+    }
+    sink.poll_gone(cx).map(|()| Err(SinkError::Gone.into()))
+}
+
 impl Sink<'_> {
+    /// Tells when the peer takes no more, while nothing is written.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::H1(sink) => sink.conn.poll_hangup(cx),
+            Self::H2(sink) => sink.stream.poll_reset(cx).map(|_reason| ()),
+        }
+    }
+
     /// Takes the piece at the front of `body`; small ones may wait for the next flush.
     pub(crate) async fn send(&mut self, body: &mut Body<'_>) -> Result<(), SinkError> {
         match self {
@@ -189,7 +213,10 @@ impl H2Sink {
     async fn send(&mut self, mut piece: Bytes, last: bool) -> Result<(), SinkError> {
         while !piece.is_empty() {
             self.stream.reserve_capacity(piece.len());
-            let room = poll_fn(|cx| self.stream.poll_capacity(cx)).await;
+            let room = match self.stream.capacity() {
+                0 => poll_fn(|cx| self.stream.poll_capacity(cx)).await,
+                room => Some(Ok(room)),
+            };
             let room = room.ok_or(h2::Error::from(h2::Reason::CANCEL))??;
             let now = piece.split_to(room.min(piece.len()));
             let ends = last && piece.is_empty();

@@ -248,7 +248,11 @@ impl AsyncWrite for TunnelStream {
             return Poll::Ready(Ok(0));
         }
         this.send.reserve_capacity(bytes.len());
-        let room = match std::task::ready!(this.send.poll_capacity(cx)) {
+        let room = match this.send.capacity() {
+            0 => std::task::ready!(this.send.poll_capacity(cx)),
+            room => Some(Ok(room)),
+        };
+        let room = match room {
             Some(Ok(room)) => room.min(bytes.len()),
             Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
             None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),

@@ -18,9 +18,11 @@ use tokio::sync::mpsc;
 
 use crate::WITHIN;
 
-/// Runs a test that waits, with a limit on its time.
+/// Runs a test that waits, with a limit on its time. It may block its own thread: what it spawns,
+/// such as the connections of clients, has another.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(2 * WITHIN, test).await.expect("in time") })
 }
 
@@ -330,7 +332,8 @@ impl H2Client {
     /// Begins HTTP/2 on a stream that was made already.
     pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         let (send, connection) = h2::client::Builder::new()
-            .initial_window_size(1024 * 1024)
+            .initial_window_size(256 * 1024)
+            .initial_connection_window_size(16 * 1024 * 1024)
             .handshake::<_, Bytes>(stream)
             .await
             .unwrap();

@@ -112,8 +112,11 @@ impl Sidecar {
             if let Some(line) = metrics.lines().find(is_it) {
                 return line.to_owned();
             }
-            let is_late = Instant::now() >= deadline;
-            assert!(!is_late, "no {name} with {labels:?} and value {value} in:\n{metrics}");
+            if Instant::now() >= deadline {
+                let named: Vec<&str> =
+                    metrics.lines().filter(|line| line.starts_with(name)).collect();
+                panic!("no {name} with {labels:?} and value {value}, but {named:#?}");
+            }
             std::thread::park_timeout(Duration::from_millis(2));
         }
     }
