@@ -254,7 +254,7 @@ impl HookHost for PyHooks {
             return Some(refused(&entry));
         }
         if hook.mode != HookMode::Inline
-            || !entry.pace.is_short()
+            || !entry.pace.is_short(now_ns)
             || self.pressure.is_closed(now_ns)
         {
             return None;

@@ -1,6 +1,7 @@
 """What hooks decide. Decisions are values: nothing about a request is changed in place."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from meshcore.errors import PluginError
@@ -162,6 +163,9 @@ def allow(
 ) -> Decision:
     """Returns the decision to let a request pass, perhaps with other headers.
 
+    A decision that is the same for many requests is best made once, at the top of the plugin:
+    making one with headers takes longer than all else that a short hook does.
+
     Raises:
         PluginError: A header cannot be sent, or is one that the proxy writes itself.
     """
@@ -205,7 +209,14 @@ def _names(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _name(name: object) -> str:
-    if not isinstance(name, str) or not is_token(name):
+    if not isinstance(name, str):
+        raise PluginError(f"{name!r} cannot be the name of a header")
+    return _lowered(name)
+
+
+@lru_cache(maxsize=256)
+def _lowered(name: str) -> str:
+    if not is_token(name):
         raise PluginError(f"{name!r} cannot be the name of a header")
     lowered = name.lower()
     if lowered in FRAMING:
@@ -226,7 +237,7 @@ def _text(what: str, text: object) -> str:
 
 
 def _is_printable(text: str) -> bool:
-    return all((c >= " " and c != "\x7f") or c == "\t" for c in text)
+    return text.isprintable() or all((c >= " " and c != "\x7f") or c == "\t" for c in text)
 
 
 def _is_visible(text: str) -> bool:

@@ -34,14 +34,14 @@ impl PyHooks {
             count(&entry.counts.inline);
             let decided = if interrupts > 0 { Err(self.late(entry)) } else { decided };
             self.settle(entry, &decided, took_ns, ended_ns);
-            let is_too_slow =
-                entry.pace.ran_inline(took_ns, ended_ns) || (interrupts > 0 && entry.pace.demote());
+            let is_too_slow = entry.pace.ran_inline(took_ns, ended_ns)
+                || (interrupts > 0 && entry.pace.demote(ended_ns));
             if is_too_slow {
                 self.desk.report(
                     Severity::Warning,
                     format!(
                         "hook {} ({}) took {} ms on a worker, it is called on the policy thread \
-                         from now on: make it shorter, or write blocking=True",
+                         for a minute: make it shorter, or write blocking=True",
                         entry.hook.name,
                         entry.hook.origin,
                         took_ns / 1_000_000,

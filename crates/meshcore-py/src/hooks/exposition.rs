@@ -7,25 +7,27 @@ use super::PyHooks;
 use super::entry::Entry;
 
 /// Name, help, and the value of one hook.
-type HookFamily = (&'static str, &'static str, fn(&Entry) -> u64);
+type HookFamily = (&'static str, &'static str, fn(&Entry, u64) -> u64);
 
 const OF_HOOKS: [HookFamily; 11] = [
-    ("inline_calls_total", "Calls on a worker.", |e| value(&e.counts.inline)),
-    ("queued_calls_total", "Calls on a policy thread.", |e| value(&e.counts.queued)),
-    ("awaited_calls_total", "Calls on the event loop.", |e| value(&e.counts.awaited)),
-    ("failures_total", "Calls that gave no decision.", |e| value(&e.counts.failures)),
-    ("late_total", "Calls that ended after their limit.", |e| value(&e.counts.late)),
-    ("overloads_total", "Calls that found the queue full.", |e| value(&e.counts.overloads)),
-    ("broken_total", "Calls not made after many failures.", |e| value(&e.counts.broken)),
-    ("breaks_total", "Times that calls were stopped.", |e| e.breaker.openings()),
-    ("interrupts_total", "Calls interrupted from outside.", |e| value(&e.counts.interrupts)),
-    ("busy_microseconds_total", "Time spent in it.", |e| value(&e.counts.busy_ns) / 1_000),
-    ("demoted", "Whether it is too slow for workers.", |e| u64::from(e.pace.is_demoted())),
+    ("inline_calls_total", "Calls on a worker.", |e, _| value(&e.counts.inline)),
+    ("queued_calls_total", "Calls on a policy thread.", |e, _| value(&e.counts.queued)),
+    ("awaited_calls_total", "Calls on the event loop.", |e, _| value(&e.counts.awaited)),
+    ("failures_total", "Calls that gave no decision.", |e, _| value(&e.counts.failures)),
+    ("late_total", "Calls that ended after their limit.", |e, _| value(&e.counts.late)),
+    ("overloads_total", "Calls that found the queue full.", |e, _| value(&e.counts.overloads)),
+    ("broken_total", "Calls not made after many failures.", |e, _| value(&e.counts.broken)),
+    ("breaks_total", "Times that calls were stopped.", |e, _| e.breaker.openings()),
+    ("interrupts_total", "Calls interrupted from outside.", |e, _| value(&e.counts.interrupts)),
+    ("busy_microseconds_total", "Time spent in it.", |e, _| value(&e.counts.busy_ns) / 1_000),
+    ("demoted", "Whether it is too slow for workers.", |e, now_ns| {
+        u64::from(e.pace.is_demoted(now_ns))
+    }),
 ];
 
 /// Prometheus' text; nothing when there are no hooks.
 pub(crate) fn text(host: &PyHooks) -> Vec<u8> {
-    let entries = host.table.all();
+    let (entries, now_ns) = (host.table.all(), host.now_ns());
     let mut text = String::new();
     if entries.is_empty() {
         return Vec::new();
@@ -33,7 +35,11 @@ pub(crate) fn text(host: &PyHooks) -> Vec<u8> {
     for (name, help, read) in OF_HOOKS {
         head(&mut text, &format!("hook_{name}"), help);
         for entry in &entries {
-            one(&mut text, &format!("hook_{name}{{hook=\"{}\"}}", entry.hook.name), read(entry));
+            one(
+                &mut text,
+                &format!("hook_{name}{{hook=\"{}\"}}", entry.hook.name),
+                read(entry, now_ns),
+            );
         }
     }
     let of_host = [
