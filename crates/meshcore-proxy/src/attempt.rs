@@ -300,8 +300,10 @@ async fn switch(
 fn transfer_failed(error: &TransferError) -> Failure {
     let kind = match error {
         TransferError::Sink(_) => Kind::DownstreamClosed,
+        TransferError::Source(
+            BodyError::Io(_) | BodyError::Malformed(meshcore_http::Rejected::Truncated),
+        ) => Kind::UpstreamClosed,
         TransferError::Source(BodyError::Malformed(_)) => Kind::UpstreamProtocol,
-        TransferError::Source(BodyError::Io(_)) => Kind::UpstreamClosed,
         TransferError::Source(BodyError::Stream(_)) => Kind::UpstreamReset,
     };
     Failure::because(kind, error.to_string())

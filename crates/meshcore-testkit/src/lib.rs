@@ -17,6 +17,7 @@
 mod application;
 mod certificates;
 mod client;
+mod full;
 pub mod h2;
 mod mesh;
 mod message;
@@ -28,6 +29,7 @@ use std::time::Duration;
 pub use application::{Application, Reply, Seen};
 pub use certificates::TestCa;
 pub use client::{Answer, Client, ask};
+pub use full::FullListener;
 pub use mesh::{MeshBuilder, host, origin, rule};
 pub use scripted::{Gate, Scripted, Step};
 pub use sidecar::{Sidecar, SidecarBuilder};

@@ -1,0 +1,229 @@
+//! Timeouts, retries and faults.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use meshcore_testkit::{Application, Client, MeshBuilder, Reply, Scripted, Sidecar, Step};
+use meshcore_testkit::{host, rule};
+use serde_json::{Value, json};
+
+use crate::{get, mesh_of, post};
+
+/// A rule that forwards to `app` with these fields.
+fn forward(more: Value) -> Value {
+    rule(json!({"forward": [{"host": host("app"), "weight": 1}]}), more)
+}
+
+fn retries(attempts: u32, on: &[&str], statuses: &[u16]) -> Value {
+    json!({"attempts": attempts, "on": on, "statuses": statuses, "backoff_ms": 1})
+}
+
+fn sidecar(endpoints: &[SocketAddr], more: Value) -> Sidecar {
+    Sidecar::outbound_to(&mesh_of(endpoints).route("app", [forward(more)]))
+}
+
+fn refusing() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Answers 503 so many times, then 200.
+fn failing(times: usize) -> Application {
+    let left = std::sync::atomic::AtomicUsize::new(times);
+    Application::start(move |seen| {
+        let fails = left
+            .try_update(
+                std::sync::atomic::Ordering::SeqCst,
+                std::sync::atomic::Ordering::SeqCst,
+                |n| n.checked_sub(1),
+            )
+            .is_ok();
+        Reply::new(if fails { 503 } else { 200 }, &seen.body)
+    })
+}
+
+#[test]
+fn a_request_that_takes_too_long_is_a_504() {
+    let upstream = Scripted::start([vec![Step::head(), Step::UntilClosed]]);
+    let sidecar = sidecar(&[upstream.address()], json!({"timeout_ms": 50}));
+    let mut client = Client::connect(sidecar.outbound());
+    let started = Instant::now();
+    let answer = client.ask(get("/"));
+    assert_eq!((answer.status(), answer.text().as_str()), (504, "upstream request timeout"));
+    assert!(started.elapsed() >= Duration::from_millis(50));
+    upstream.wait_until_closed(0);
+    let labels = [("response_code", "504"), ("response_flags", "UT")];
+    sidecar.series("istio_requests_total", &labels, 1);
+    assert_eq!(client.ask(get("/")).status(), 504);
+}
+
+#[test]
+fn an_answer_that_takes_too_long_is_cut() {
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf";
+    let upstream = Scripted::start([vec![Step::head(), Step::write(half), Step::UntilClosed]]);
+    let sidecar = sidecar(&[upstream.address()], json!({"timeout_ms": 50}));
+    let mut client = Client::connect(sidecar.outbound());
+    client.send(get("/"));
+    let error = client.try_answer(false).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+    sidecar.series("istio_requests_total", &[("response_flags", "UT")], 1);
+}
+
+#[test]
+fn each_try_has_a_timeout_of_its_own() {
+    let slow = vec![Step::head(), Step::UntilClosed];
+    let good = vec![Step::head(), Step::answer(200, "good"), Step::UntilClosed];
+    let upstream = Scripted::start([slow.clone(), slow, good]);
+    let mut policy = retries(2, &["5xx"], &[]);
+    policy["per_try_timeout_ms"] = json!(50);
+    let sidecar = sidecar(&[upstream.address()], json!({"retries": policy}));
+    assert_eq!(Client::connect(sidecar.outbound()).ask(get("/")).text(), "good");
+    upstream.wait_until_closed(0);
+    upstream.wait_until_closed(1);
+    sidecar.series("meshcore_retries_total", &[], 2);
+}
+
+#[test]
+fn a_refused_connection_never_surfaces_while_another_endpoint_lives() {
+    let app = Application::echo("v2");
+    let default = MeshBuilder::new().build(1).settings.default_retries;
+    let default = serde_json::to_value(default).unwrap();
+    let sidecar = sidecar(&[refusing(), app.address()], json!({"retries": default}));
+    let mut client = Client::connect(sidecar.outbound());
+    for n in 0..50 {
+        assert_eq!(client.ask(post("/", "", "body")).status(), 200, "request {n}");
+    }
+    assert!(app.seen().iter().all(|seen| seen.body == b"body"));
+    assert!(sidecar.sum("meshcore_upstream_connections_failed_total", &[]) > 0);
+}
+
+#[test]
+fn without_attempts_a_refused_connection_is_a_503() {
+    let sidecar = sidecar(&[refusing()], json!({"retries": retries(0, &["connect-failure"], &[])}));
+    assert_eq!(Client::connect(sidecar.outbound()).ask(get("/")).status(), 503);
+    let labels = [("response_code", "503"), ("response_flags", "UF")];
+    sidecar.series("istio_requests_total", &labels, 1);
+    sidecar.series("meshcore_retries_total", &[], 0);
+}
+
+#[test]
+fn statuses_are_retried_where_the_rule_says() {
+    for (policy, failures, expected, requests) in [
+        (retries(2, &["5xx"], &[]), 2, 200, 3),
+        (retries(2, &["gateway-error"], &[]), 1, 200, 2),
+        (retries(2, &[], &[503]), 1, 200, 2),
+        (retries(2, &[], &[500]), 1, 503, 1),
+        (retries(0, &["5xx"], &[]), 1, 503, 1),
+        (retries(1, &["5xx"], &[]), 2, 503, 2),
+    ] {
+        let app = failing(failures);
+        let sidecar = sidecar(&[app.address()], json!({"retries": policy}));
+        let mut client = Client::connect(sidecar.outbound());
+        let answer = client.ask(post("/", "", "body"));
+        assert_eq!(answer.status(), expected, "{policy}");
+        assert_eq!(answer.text(), "body");
+        assert_eq!(app.seen().len(), requests, "{policy}");
+        assert!(app.seen().iter().all(|seen| seen.body == b"body"));
+        assert_eq!(client.ask(get("/next")).status(), 200);
+    }
+}
+
+#[test]
+fn a_used_up_limit_of_retries_shows_in_the_flags() {
+    let app = failing(10);
+    let sidecar = sidecar(&[app.address()], json!({"retries": retries(2, &["5xx"], &[])}));
+    assert_eq!(Client::connect(sidecar.outbound()).ask(get("/")).status(), 503);
+    assert_eq!(app.seen().len(), 3);
+    let labels = [("response_code", "503"), ("response_flags", "URX")];
+    sidecar.series("istio_requests_total", &labels, 1);
+}
+
+#[test]
+fn another_host_is_chosen_for_the_next_try() {
+    let (bad, good) = (failing(usize::MAX), Application::echo("good"));
+    let policy = retries(1, &["5xx"], &[]);
+    let sidecar = sidecar(&[bad.address(), good.address()], json!({"retries": policy}));
+    let mut client = Client::connect(sidecar.outbound());
+    for _ in 0..30 {
+        assert_eq!(client.ask(get("/")).status(), 200);
+    }
+    assert!(!bad.seen().is_empty());
+}
+
+#[test]
+fn grpc_statuses_are_retried_where_the_rule_says() {
+    let unavailable = "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ngrpc-status: 14\r\n\
+                       content-length: 0\r\n\r\n";
+    let script = |answer| vec![Step::head(), Step::write(answer), Step::UntilClosed];
+    let good = "HTTP/1.1 200 OK\r\ngrpc-status: 0\r\ncontent-length: 0\r\n\r\n";
+    for (on, expected) in [("unavailable", "0"), ("connect-failure", "14")] {
+        let upstream = Scripted::start([script(unavailable), script(good)]);
+        let policy = retries(2, &[on], &[]);
+        let sidecar = sidecar(&[upstream.address()], json!({"retries": policy}));
+        let answer = Client::connect(sidecar.outbound()).ask(get("/"));
+        assert_eq!(answer.field("grpc-status"), Some(expected), "{on}");
+    }
+}
+
+#[test]
+fn a_body_is_sent_again_up_to_its_limit_and_not_beyond() {
+    for (length, is_repeated) in [(64 * 1024, true), (64 * 1024 + 1, false), (300_000, false)] {
+        let app = failing(1);
+        let policy = retries(2, &["5xx"], &[]);
+        let sidecar = sidecar(&[app.address()], json!({"retries": policy}));
+        let mut client = Client::connect(sidecar.outbound());
+        let body = "b".repeat(length);
+        let answer = client.ask(post("/", "", &body));
+        assert_eq!(answer.status(), if is_repeated { 200 } else { 503 }, "{length}");
+        assert!(app.seen().iter().all(|seen| seen.body.len() == length));
+        assert_eq!(app.seen().len(), if is_repeated { 2 } else { 1 }, "{length}");
+    }
+}
+
+#[test]
+fn a_reset_is_retried_with_the_whole_body() {
+    let reset = vec![Step::until("bbb"), Step::Reset];
+    let good = vec![Step::until("bbbb"), Step::answer(200, "good"), Step::UntilClosed];
+    let upstream = Scripted::start([reset, good]);
+    let policy = retries(2, &["reset"], &[]);
+    let sidecar = sidecar(&[upstream.address()], json!({"retries": policy}));
+    let mut client = Client::connect(sidecar.outbound());
+    assert_eq!(client.ask(post("/", "", "bbbb")).text(), "good");
+    assert!(upstream.text(1).ends_with("\r\n\r\nbbbb"), "{}", upstream.text(1));
+}
+
+#[test]
+fn nothing_is_retried_once_the_answer_has_begun() {
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf";
+    let upstream = Scripted::start([vec![Step::head(), Step::write(half)]]);
+    let policy = retries(2, &["5xx", "reset"], &[]);
+    let sidecar = sidecar(&[upstream.address()], json!({"retries": policy}));
+    let mut client = Client::connect(sidecar.outbound());
+    client.send(get("/"));
+    assert!(client.try_answer(false).is_err());
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[test]
+fn faults_are_injected() {
+    let app = Application::echo("v1");
+    let abort = json!({"fault": {"abort": [418, 1_000_000]}});
+    let faulty = sidecar(&[app.address()], abort);
+    let mut client = Client::connect(faulty.outbound());
+    let answer = client.ask(get("/"));
+    assert_eq!((answer.status(), answer.text().as_str()), (418, "fault filter abort"));
+    assert_eq!(client.ask(get("/")).status(), 418);
+    assert_eq!(app.seen(), []);
+    let labels = [("response_code", "418"), ("response_flags", "FI")];
+    faulty.series("istio_requests_total", &labels, 2);
+
+    let delay = json!({"fault": {"delay": [60, 1_000_000]}});
+    let slow = sidecar(&[app.address()], delay);
+    let started = Instant::now();
+    assert_eq!(Client::connect(slow.outbound()).ask(get("/")).status(), 200);
+    assert!(started.elapsed() >= Duration::from_millis(60));
+    slow.series("istio_requests_total", &[("response_flags", "DI")], 1);
+
+    let never = json!({"fault": {"abort": [418, 0], "delay": [60_000, 0]}});
+    let healthy = sidecar(&[app.address()], never);
+    assert_eq!(Client::connect(healthy.outbound()).ask(get("/")).status(), 200);
+}
