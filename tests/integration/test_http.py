@@ -32,6 +32,16 @@ kind: PeerAuthentication
 metadata: {name: default, namespace: istio-system}
 spec: {mtls: {mode: STRICT}}
 """
+RULE = "  - to: [{operation: {paths: [/hidden/*]}}]"
+DENY = f"""
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: nothing-hidden, namespace: default}}
+spec:
+  action: DENY
+  rules:
+{RULE}
+"""
 NAME = "http://reviews:9080"
 MB = 1 << 20
 VERSIONS = ["--http1.1", "--http2-prior-knowledge"]
@@ -41,6 +51,7 @@ VERSIONS = ["--http1.1", "--http2-prior-knowledge"]
 def running(shared):
     shared.write(MESH)
     shared.write(STRICT, "strict.yaml")
+    shared.write(DENY, "deny.yaml")
     shared.program("application", 11, 9080, "v1")
     shared.program("application", 12, 9080, "v2")
     return shared.sidecars(
@@ -174,11 +185,24 @@ def test_an_unknown_host_is_not_found(web):
 def test_who_is_not_allowed_gets_403_and_the_log_says_why(running):
     got = curl(*through(running[3]), f"{NAME}/secret")
     assert (got.code, got.body) == (403, b"RBAC: access denied")
-    logged = lambda: [a for one in running[:2] for a in one.log_lines() if "/secret" in a]
-    line = json.loads(eventually(logged)[0])
+    line = denial(running, "/secret")
     assert line["response_code"] == 403
     assert line["response_code_details"] == "rbac_access_denied"
-    assert line["reason"] == ""
+    assert line["reason"].startswith("no ALLOW policy matches")
+
+
+def test_the_log_names_the_line_of_the_rule_that_denies(web, running):
+    assert curl(*through(web), f"{NAME}/hidden/x").code == 403
+    reason = denial(running, "/hidden/x")["reason"]
+    assert "AuthorizationPolicy default/nothing-hidden" in reason
+    assert f"deny.yaml:{DENY.splitlines().index(RULE) + 1})" in reason
+
+
+def denial(running, path):
+    """Returns the line of the access log about `path`, of whichever of the two has it."""
+    both = running[:2]
+    lines = eventually(lambda: [line for one in both for line in one.log_lines() if path in line])
+    return json.loads(lines[0])
 
 
 def test_plain_text_is_refused_where_mutual_tls_is_needed(running):
