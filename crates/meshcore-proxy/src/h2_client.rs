@@ -228,7 +228,8 @@ pub(crate) fn failure(error: &h2::Error) -> Failure {
         Some(Reason::NO_ERROR) if error.is_go_away() && error.is_remote() => {
             Kind::UpstreamRefusedStream
         }
-        Some(Reason::PROTOCOL_ERROR) if error.is_library() => Kind::UpstreamProtocol,
+        // Found here, in what the peer sent.
+        Some(_) if error.is_library() => Kind::UpstreamProtocol,
         Some(_) => Kind::UpstreamReset,
         None => Kind::UpstreamClosed,
     };

@@ -346,6 +346,10 @@ impl H2Client {
     }
 
     /// Waits for the end of the connection.
+    ///
+    /// # Errors
+    ///
+    /// The connection's, as text.
     pub async fn ended(&self) -> Result<(), String> {
         let mut ended = self.ended.clone();
         let ended = ended.wait_for(Option::is_some).await.unwrap();

@@ -1,0 +1,499 @@
+//! Clients that speak HTTP/2: what they may do, and what they are told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::Reason;
+use http::{HeaderMap, Request};
+use meshcore_testkit::h2::{
+    H2Application, H2Client, end, piece, read_all, read_answer, request, run, send_all,
+};
+use meshcore_testkit::{Application, Gate, MeshBuilder, Scripted, Sidecar, Step};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+const HOST: &str = "api:80";
+
+fn speaking(protocol: &str, address: std::net::SocketAddr) -> Sidecar {
+    let mesh = MeshBuilder::new().service_speaking("api", 80, protocol).endpoint("v1", address);
+    Sidecar::outbound_to(&mesh)
+}
+
+fn to_h2(application: &H2Application) -> Sidecar {
+    speaking("http2", application.address())
+}
+
+/// Bytes that differ, so that an order that was changed shows.
+fn pattern(count: usize) -> Vec<u8> {
+    (0..count).map(|n| u8::try_from(n * 7 % 251).unwrap()).collect()
+}
+
+async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..2000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("never: {what}");
+}
+
+#[test]
+fn a_request_with_prior_knowledge_reaches_an_http2_application() {
+    let application = H2Application::echo();
+    let sidecar = to_h2(&application);
+    run(async {
+        let client = H2Client::connect(sidecar.outbound()).await;
+        let answer = client.ask(request("POST", HOST, "/a?b=c", &[]), b"hello").await.unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
+        assert_eq!(answer.field("x-method"), Some("POST"));
+        assert_eq!(answer.field("x-uri"), Some("http://api:80/a?b=c"));
+        assert!(answer.field("x-got-x-request-id").is_some());
+    });
+}
+
+#[test]
+fn a_hundred_streams_are_carried_side_by_side() {
+    let all_here = Arc::new(tokio::sync::Barrier::new(100));
+    let application = H2Application::start(move |call| {
+        let all_here = Arc::clone(&all_here);
+        async move {
+            all_here.wait().await; // none is answered before all have come
+            let path = call.head.uri.path().to_owned();
+            call.answer(200, path.as_bytes()).await;
+        }
+    });
+    let sidecar = to_h2(&application);
+    run(async {
+        let client = H2Client::connect(sidecar.outbound()).await;
+        let mut asked = Vec::new();
+        for n in 0..100 {
+            let client = client.clone();
+            asked.push(tokio::spawn(async move {
+                let path = format!("/{n}");
+                let answer = client.get(HOST, &path).await.unwrap();
+                assert_eq!((answer.status, answer.text()), (200, path));
+            }));
+        }
+        for one in asked {
+            one.await.unwrap();
+        }
+        assert_eq!(application.connections(), 1, "one connection is made, not one for each");
+    });
+}
+
+#[test]
+fn large_bodies_flow_both_ways_at_once() {
+    const LENGTH: usize = 5 * 1024 * 1024;
+    // It sends as much as it gets, while it gets it.
+    let application = H2Application::start(|mut call| async move {
+        let mut send = call.begin(200, &[]).unwrap();
+        while let Some(Ok(piece)) = call.piece().await {
+            send_all(&mut send, &piece).await.unwrap();
+        }
+        end(&mut send, None);
+    });
+    let sidecar = to_h2(&application);
+    run(async {
+        let client = H2Client::connect(sidecar.outbound()).await;
+        let body = pattern(LENGTH);
+        let ask = || client.ask(request("POST", HOST, "/", &[]), &body);
+        let (first, second) = tokio::join!(ask(), ask());
+        assert!(first.unwrap().body == body && second.unwrap().body == body);
+    });
+}
+
+#[test]
+fn trailers_go_both_ways() {
+    let application = H2Application::echo();
+    let sidecar = to_h2(&application);
+    run(async {
+        let client = H2Client::connect(sidecar.outbound()).await;
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", "42".parse().unwrap());
+        let head = request("POST", HOST, "/", &[("te", "trailers")]);
+        let answer = client.ask_with(head, b"body", Some(trailers)).await.unwrap();
+        assert_eq!(answer.trailers.unwrap().get("x-sum").unwrap(), "42");
+        assert_eq!(answer.fields.get("x-got-te").unwrap(), "trailers");
+    });
+}
+
+#[test]
+fn a_reset_by_the_client_resets_the_stream_upstream() {
+    for answered in [false, true] {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let application = H2Application::start(move |mut call| {
+            let tell = tell.clone();
+            async move {
+                let mut begun = answered.then(|| call.begin(200, &[]).unwrap());
+                tell.send(None).unwrap();
+                let reason = match &mut begun {
+                    Some(send) => std::future::poll_fn(|cx| send.poll_reset(cx)).await,
+                    None => call.reset_by_client().await,
+                };
+                tell.send(Some(reason.unwrap())).unwrap();
+            }
+        });
+        let sidecar = to_h2(&application);
+        run(async {
+            let client = H2Client::connect(sidecar.outbound()).await;
+            let (response, mut send) =
+                client.begin(request("GET", HOST, "/", &[]), true).await.unwrap();
+            assert_eq!(told.recv().await.unwrap(), None);
+            let response = match answered {
+                true => Some(response.await.unwrap()),
+                false => None,
+            };
+            send.send_reset(Reason::CANCEL);
+            assert_eq!(told.recv().await.unwrap(), Some(Reason::CANCEL), "answered: {answered}");
+            drop(response);
+        });
+    }
+}
+
+#[test]
+fn a_reset_by_the_client_closes_the_http1_connection_upstream() {
+    for answer in [&b""[..], b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n"] {
+        let application =
+            Scripted::start([vec![Step::head(), Step::write(answer), Step::UntilClosed]]);
+        let sidecar = speaking("http", application.address());
+        run(async {
+            let client = H2Client::connect(sidecar.outbound()).await;
+            let (response, mut send) =
+                client.begin(request("GET", HOST, "/", &[]), true).await.unwrap();
+            let response = match answer.is_empty() {
+                true => None,
+                false => Some(response.await.unwrap()),
+            };
+            application.wait_for(0, "\r\n\r\n");
+            send.send_reset(Reason::CANCEL);
+            application.wait_until_closed(0);
+            drop(response);
+        });
+    }
+}
+
+#[test]
+fn a_reset_by_the_application_is_told_as_it_can_be() {
+    let application = H2Application::start(|mut call| async move {
+        if call.head.uri.path() == "/late" {
+            let mut send = call.begin(200, &[]).unwrap();
+            send.send_data(Bytes::from_static(b"part"), false).unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            send.send_reset(Reason::INTERNAL_ERROR);
+        } else {
+            call.respond.send_reset(Reason::INTERNAL_ERROR);
+        }
+    });
+    let sidecar = to_h2(&application);
+    run(async {
+        let client = H2Client::connect(sidecar.outbound()).await;
+        assert_eq!(client.get(HOST, "/early").await.unwrap().status, 503);
+        let error = client.get(HOST, "/late").await.unwrap_err();
+        assert_eq!(error.reason(), Some(Reason::INTERNAL_ERROR));
+        assert_eq!(client.get(HOST, "/early").await.unwrap().status, 503, "the connection lives");
+    });
+    sidecar.series(
+        "istio_requests_total",
+        &[("response_code", "503"), ("response_flags", "UR")],
+        2,
+    );
+    sidecar.series(
+        "istio_requests_total",
+        &[("response_code", "200"), ("response_flags", "UR")],
+        1,
+    );
+}
+
+#[test]
+fn a_drain_says_goodbye_and_lets_streams_end() {
+    let gate = Arc::new(tokio::sync::Notify::new());
+    let opened = Arc::clone(&gate);
+    let application = H2Application::start(move |call| {
+        let gate = Arc::clone(&gate);
+        async move {
+            if call.head.uri.path() == "/slow" {
+                gate.notified().await;
+            }
+            call.answer(200, b"whole").await;
+        }
+    });
+    let sidecar = to_h2(&application);
+    run(async {
+        let client = H2Client::connect(sidecar.outbound()).await;
+        let (response, _send) =
+            client.begin(request("GET", HOST, "/slow", &[]), true).await.unwrap();
+        eventually("the call comes", || application.calls() == 1).await;
+        sidecar.proxy().drain();
+        // Streams are taken until the client knows, and none is cut off.
+        let error = loop {
+            match client.get(HOST, "/new").await {
+                Ok(answer) => assert_eq!(answer.status, 200),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.is_go_away() && error.reason() == Some(Reason::NO_ERROR), "{error}");
+        assert!(!client.has_ended() && !sidecar.proxy().has_ended());
+        opened.notify_one();
+        assert_eq!(read_answer(response).await.unwrap().text(), "whole");
+        client.ended().await.unwrap();
+    });
+    sidecar.wait_until_ended();
+}
+
+#[test]
+fn an_idle_connection_ends_with_a_drain() {
+    let application = H2Application::echo();
+    let sidecar = to_h2(&application);
+    run(async {
+        let client = H2Client::connect(sidecar.outbound()).await;
+        assert_eq!(client.get(HOST, "/").await.unwrap().status, 200);
+        sidecar.proxy().drain();
+        client.ended().await.unwrap();
+    });
+    sidecar.wait_until_ended();
+}
+
+#[test]
+fn a_header_that_is_too_large_is_refused_and_goes_nowhere() {
+    let application = H2Application::echo();
+    let sidecar = to_h2(&application);
+    run(async {
+        let client = H2Client::connect(sidecar.outbound()).await;
+        let large = "x".repeat(15 * 1024);
+        let fields: Vec<(String, &str)> =
+            (0..6).map(|n| (format!("x-{n}"), large.as_str())).collect();
+        let fields: Vec<(&str, &str)> =
+            fields.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let answer = client.ask(request("GET", HOST, "/", &fields), &[]).await;
+        match answer {
+            Ok(answer) => assert_eq!(answer.status, 431),
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(application.calls(), 0);
+        assert_eq!(client.get(HOST, "/").await.unwrap().status, 200, "the connection lives");
+    });
+}
+
+/// A header block of literals without indexing. Source: RFC 7541 section 6.2.2.
+fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    block
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend_from_slice(&[kind, flags]);
+    frame.extend_from_slice(&stream.to_be_bytes());
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// Sends a head as it is; the code with which the stream was reset, or the connection ended.
+async fn refusal_of(sidecar: &Sidecar, fields: &[(&str, &str)]) -> Reason {
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const GOAWAY: u8 = 7;
+    let mut stream = TcpStream::connect(sidecar.outbound()).await.unwrap();
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend(frame(4, 0, 0, &[]));
+    bytes.extend(frame(HEADERS, 0b101, 1, &block(fields)));
+    stream.write_all(&bytes).await.unwrap();
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        stream.read_exact(&mut payload).await.unwrap();
+        let code = match head[3] {
+            RST_STREAM => &payload[..4],
+            GOAWAY => &payload[4..8],
+            HEADERS => panic!("it was answered"),
+            _other => continue,
+        };
+        return Reason::from(u32::from_be_bytes(code.try_into().unwrap()));
+    }
+}
+
+#[test]
+fn malformed_pseudo_fields_are_protocol_errors_and_go_nowhere() {
+    let application = H2Application::echo();
+    let sidecar = to_h2(&application);
+    let good = [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", HOST)];
+    let without = |name: &str| good.iter().filter(|(n, _)| *n != name).copied().collect::<Vec<_>>();
+    let with = |field: (&'static str, &'static str)| {
+        let mut fields = good.to_vec();
+        fields.push(field);
+        fields
+    };
+    let cases = [
+        without(":method"),
+        without(":scheme"),
+        without(":path"),
+        with((":path", "/twice")),
+        with((":status", "200")),
+        with((":unknown", "x")),
+        with(("connection", "close")),
+        with(("transfer-encoding", "chunked")),
+        with(("te", "gzip")),
+        with(("Upper", "case")),
+        with(("host", "another")),
+        {
+            let mut late = vec![("x-first", "1")];
+            late.extend_from_slice(&good);
+            late
+        },
+        // Extended CONNECT was not offered.
+        vec![
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", "http"),
+            (":path", "/"),
+            (":authority", HOST),
+        ],
+    ];
+    run(async {
+        for case in cases {
+            let reason = refusal_of(&sidecar, &case).await;
+            assert_eq!(reason, Reason::PROTOCOL_ERROR, "{case:?}");
+        }
+    });
+    assert_eq!((application.calls(), application.connections()), (0, 0));
+}
+
+#[test]
+fn a_body_that_is_not_as_long_as_it_says_is_a_protocol_error() {
+    let application = Application::echo("v1");
+    let sidecar = speaking("http", application.address());
+    run(async {
+        for body in [&b"ab"[..], b"abcdefgh"] {
+            let client = H2Client::connect(sidecar.outbound()).await;
+            let head = request("POST", HOST, "/", &[("content-length", "5")]);
+            let error = client.ask(head, body).await.unwrap_err();
+            assert_eq!(error.reason(), Some(Reason::PROTOCOL_ERROR), "{error}");
+        }
+    });
+    assert!(application.seen().iter().all(|seen| seen.body.len() != 5), "no whole request comes");
+    assert_eq!(application.seen().len(), 0);
+}
+
+#[test]
+fn informational_answers_pass_in_both_versions() {
+    let hints = "HTTP/1.1 103 -\r\nlink: </a.css>\r\n\r\n";
+    let answer = format!("{hints}HTTP/1.1 200 -\r\ncontent-length: 2\r\n\r\nok");
+    let http1 = Scripted::start([vec![Step::head(), Step::write(answer), Step::UntilClosed]]);
+    let http2 = H2Application::start(|mut call| async move {
+        let hints = http::Response::builder().status(103).header("link", "</a.css>");
+        call.respond.send_informational(hints.body(()).unwrap()).unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        call.answer(200, b"ok").await;
+    });
+    for sidecar in [speaking("http", http1.address()), to_h2(&http2)] {
+        run(async {
+            let client = H2Client::connect(sidecar.outbound()).await;
+            let (mut response, _send) =
+                client.begin(request("GET", HOST, "/", &[]), true).await.unwrap();
+            let early =
+                std::future::poll_fn(|cx| response.poll_informational(cx)).await.unwrap().unwrap();
+            assert_eq!(early.status(), 103);
+            assert_eq!(early.headers().get("link").unwrap(), "</a.css>");
+            let answer = read_answer(response).await.unwrap();
+            assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+        });
+    }
+}
+
+#[test]
+fn informational_answers_of_http2_reach_an_http1_client() {
+    let application = H2Application::start(|mut call| async move {
+        let hints = http::Response::builder().status(103).header("link", "</a.css>");
+        call.respond.send_informational(hints.body(()).unwrap()).unwrap();
+        call.answer(200, b"ok").await;
+    });
+    let sidecar = to_h2(&application);
+    let mut client = meshcore_testkit::Client::connect(sidecar.outbound());
+    client.send("GET / HTTP/1.1\r\nhost: api\r\n\r\n");
+    let early = client.answer();
+    assert_eq!((early.status(), early.field("link")), (103, Some("</a.css>")));
+    let answer = client.answer();
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "ok"));
+}
+
+#[test]
+fn extended_connect_is_not_offered() {
+    let application = H2Application::echo();
+    let sidecar = to_h2(&application);
+    run(async {
+        let stream = TcpStream::connect(sidecar.outbound()).await.unwrap();
+        let (send, connection) =
+            h2::client::Builder::new().handshake::<_, Bytes>(stream).await.unwrap();
+        tokio::spawn(connection);
+        let mut send = send.ready().await.unwrap();
+        let (response, _stream) = send.send_request(request("GET", HOST, "/", &[]), true).unwrap();
+        response.await.unwrap(); // the settings of the server have come
+        assert!(!send.is_extended_connect_protocol_enabled());
+    });
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_its_own_stream_back_alone() {
+    let application = H2Application::start(|mut call| async move {
+        let size = if call.head.uri.path() == "/large" { 8 * 1024 * 1024 } else { 2 };
+        let Ok(mut send) = call.begin(200, &[]) else { return };
+        if send_all(&mut send, &pattern(size)).await.is_ok() {
+            end(&mut send, None);
+        }
+    });
+    let sidecar = to_h2(&application);
+    run(async {
+        let client = H2Client::connect(sidecar.outbound()).await;
+        let (slow, _send) = client.begin(request("GET", HOST, "/large", &[]), true).await.unwrap();
+        let mut slow = slow.await.unwrap().into_body();
+        let first = piece(&mut slow).await.unwrap().unwrap();
+        for _ in 0..20 {
+            assert_eq!(client.get(HOST, "/small").await.unwrap().body.len(), 2);
+        }
+        let (rest, _) = read_all(&mut slow).await.unwrap();
+        assert_eq!(first.len() + rest.len(), 8 * 1024 * 1024);
+    });
+}
+
+#[test]
+fn a_slow_answer_holds_no_other_back() {
+    // A request that the application never answers does not hold others of its connection back.
+    let gate = Gate::default();
+    let script = vec![Step::head(), Step::Wait(gate.clone()), Step::answer(200, "late")];
+    let quick = vec![Step::head(), Step::answer(200, "quick"), Step::UntilClosed];
+    let application = Scripted::start([script, quick]);
+    let sidecar = speaking("http", application.address());
+    run(async {
+        let client = H2Client::connect(sidecar.outbound()).await;
+        let (slow, _send) = client.begin(request("GET", HOST, "/1", &[]), true).await.unwrap();
+        application.wait_for(0, "\r\n\r\n");
+        assert_eq!(client.get(HOST, "/2").await.unwrap().text(), "quick");
+        gate.open();
+        assert_eq!(read_answer(slow).await.unwrap().text(), "late");
+    });
+}
+
+#[test]
+fn a_connect_without_a_port_is_refused() {
+    let application = H2Application::echo();
+    let sidecar = to_h2(&application);
+    run(async {
+        let client = H2Client::connect(sidecar.outbound()).await;
+        let head = Request::builder().method("CONNECT").uri("api").body(()).unwrap();
+        let error = client.ask(head, &[]).await.unwrap_err();
+        assert_eq!(error.reason(), Some(Reason::PROTOCOL_ERROR));
+    });
+}
