@@ -3,11 +3,13 @@
 use meshcore_http::h1::BodyKind;
 use meshcore_http::{Method, ResponseHead};
 use meshcore_model::Kind;
+use meshcore_snapshot::HeaderEdits;
 
 use crate::exchange::Exchange;
 use crate::hooks::Denial;
 use crate::record::Record;
 use crate::recycle::Recycled;
+use crate::shape::edit;
 use crate::sink::SinkError;
 
 /// An answer to one request.
@@ -16,6 +18,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) status: u16,
     pub(crate) fields: &'a [(&'a [u8], &'a [u8])],
     pub(crate) body: &'a [u8],
+    /// What a rule changes in its answers.
+    pub(crate) edits: Option<&'a HeaderEdits>,
 }
 
 /// Tells the client that its request failed, in its own protocol, unless it was told something
@@ -25,7 +29,8 @@ pub(crate) async fn refuse(exchange: &mut Exchange<'_>, kind: Kind, record: &mut
         exchange.reply.abort();
         return;
     }
-    let answer = Answer { status: kind.status(), fields: &[], body: kind.message().as_bytes() };
+    let answer =
+        Answer { status: kind.status(), fields: &[], body: kind.message().as_bytes(), edits: None };
     let grpc_status = kind.grpc_status();
     let told = respond(exchange, &answer, Some(grpc_status), record).await;
     if told.is_err() {
@@ -41,7 +46,8 @@ pub(crate) async fn deny(exchange: &mut Exchange<'_>, denial: &Denial, record: &
     }
     let code: [(&[u8], &[u8]); 1] = [(b"x-meshcore-code", denial.code.as_bytes())];
     let fields = if denial.code.is_empty() { &code[..0] } else { &code[..] };
-    let answer = Answer { status: denial.status, fields, body: denial.reason.as_bytes() };
+    let answer =
+        Answer { status: denial.status, fields, body: denial.reason.as_bytes(), edits: None };
     let grpc_status = denial.grpc_status.unwrap_or_else(|| grpc_status_of(denial.status));
     let told = respond(exchange, &answer, Some(grpc_status), record).await;
     if told.is_err() {
@@ -105,7 +111,10 @@ fn write_plain(head: &mut ResponseHead, answer: &Answer<'_>) -> Result<(), SinkE
     if !answer.body.is_empty() && !has_type {
         set(head, b"content-type", b"text/plain; charset=utf-8")?;
     }
-    Ok(())
+    match answer.edits {
+        Some(edits) => edit(&mut head.fields, edits).map_err(|_invalid| SinkError::Unsayable),
+        None => Ok(()),
+    }
 }
 
 /// A `Trailers-Only` answer. Source: the gRPC protocol over HTTP/2, `Responses`.

@@ -33,7 +33,7 @@ pub(crate) struct Attempt<'a, 's> {
     pub(crate) routed: &'a Routed<'s>,
     pub(crate) target: &'a Target<'s>,
     pub(crate) policy: &'a RetryPolicy,
-    pub(crate) replay: &'a mut Replay,
+    pub(crate) replay: &'a Replay,
     /// Another try would be made if this one is not good.
     pub(crate) can_repeat: bool,
 }
@@ -92,7 +92,7 @@ impl Attempt<'_, '_> {
         let kind = failure.kind();
         let is_harmless = kind == Kind::UpstreamRefusedStream
             || kind == Kind::UpstreamClosed && exchange.head.method().is_idempotent();
-        is_harmless && !exchange.reply.is_started() && self.replay.is_whole(exchange.body.total())
+        is_harmless && !exchange.reply.is_started() && self.replay.is_whole()
     }
 
     async fn on_h1(
@@ -173,7 +173,8 @@ impl Attempt<'_, '_> {
         if head.status() == 101 {
             return switch(walk, *wants_upgrade, reply, &head).await;
         }
-        if is_unwanted(walk, &head, wanted) && uploading.can_repeat() {
+        let can_send_again = uploading.can_repeat() && self.replay.is_whole();
+        if is_unwanted(walk, &head, wanted) && can_send_again {
             return Ok(Ended::Unwanted);
         }
         let new_body = shape_response(walk, self.routed, request, &mut head).await?;

@@ -191,10 +191,10 @@ fn source_failed(error: &BodyError) -> Failure {
 pub(crate) async fn upload(
     body: &mut Body<'_>,
     sink: &mut Sink<'_>,
-    replay: &mut Replay,
+    replay: &Replay,
 ) -> Result<(), TransferError> {
-    if !replay.bytes().is_empty() {
-        let bytes = replay.bytes().to_vec();
+    let bytes = replay.bytes();
+    if !bytes.is_empty() {
         sink.send_bytes(&bytes).await?;
     }
     transfer(body, sink, |piece| replay.keep(piece)).await

@@ -54,15 +54,16 @@ async fn answer_here(
     exchange: &mut Exchange<'_>,
 ) -> Result<After, Failure> {
     walk.record.details = "direct_response";
+    let edits = routed.rule().map(|rule| &rule.response_headers);
     let sent = match (&routed.to, &routed.matched) {
         (To::Redirect(redirect), Some(matched)) => {
             let location = redirect_location(redirect, matched.form, &Asked(exchange.head));
             let fields: [(&[u8], &[u8]); 1] = [(b"location", &location)];
-            let answer = Answer { status: redirect.status, fields: &fields, body: &[] };
+            let answer = Answer { status: redirect.status, fields: &fields, body: &[], edits };
             respond(exchange, &answer, None, walk.record).await
         }
         (To::Respond(status, body), _) => {
-            let answer = Answer { status: *status, fields: &[], body };
+            let answer = Answer { status: *status, fields: &[], body, edits };
             respond(exchange, &answer, None, walk.record).await
         }
         _forwarded => return Err(Kind::Internal.into()),
@@ -107,7 +108,7 @@ impl Tries {
                 routed,
                 target: &target,
                 policy: &self.policy,
-                replay: &mut self.replay,
+                replay: &self.replay,
                 can_repeat,
             };
             let result = attempt.make(walk, exchange).await;
@@ -138,7 +139,7 @@ impl Tries {
         let kind = failure.kind();
         let outcome = Outcome::Failed { kind, sent: !kind.is_surely_unprocessed() };
         if exchange.reply.is_started()
-            || !self.replay.is_whole(exchange.body.total())
+            || !self.replay.is_whole()
             || !should_retry(&self.policy, 0, outcome)
         {
             return false;

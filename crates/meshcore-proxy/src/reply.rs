@@ -9,6 +9,7 @@ use meshcore_http::{ResponseHead, Version};
 
 use crate::sink::{H1Sink, H2Sink, Sink, SinkError};
 use crate::stream::Conn;
+use crate::waits::Waits;
 
 /// Where the answer to one request goes.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct H1Reply<'c> {
     /// otherwise.
     pub(crate) keeps_alive: bool,
     pub(crate) is_started: bool,
+    /// Tells whether the process drains, so that the client is told not to come back here.
+    pub(crate) waits: &'c Waits,
 }
 
 /// An answer on an HTTP/2 stream.
@@ -104,7 +107,7 @@ impl H1Reply<'_> {
     fn start(&mut self, head: &ResponseHead, body: BodyKind) -> Sink<'_> {
         self.is_started = true;
         let framing = body_for_peer(body, self.version);
-        if framing == BodyKind::UntilClose {
+        if framing == BodyKind::UntilClose || self.waits.is_draining() {
             self.keeps_alive = false;
         }
         let directive = if self.keeps_alive {

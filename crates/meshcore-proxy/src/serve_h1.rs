@@ -137,8 +137,14 @@ async fn carry_one(
             Body::H1(H1Body::new(conn, buffer, decoder, owes_continue))
         }
     };
-    let keeps_alive = parsed.keep_alive && !worker.waits.is_draining();
-    let reply = Reply::H1(H1Reply { conn, out: &mut out, version, keeps_alive, is_started: false });
+    let reply = Reply::H1(H1Reply {
+        conn,
+        out: &mut out,
+        version,
+        keeps_alive: parsed.keep_alive,
+        is_started: false,
+        waits: &worker.waits,
+    });
     let mut exchange = Exchange {
         head: &mut head,
         framing: parsed.body,
@@ -179,6 +185,7 @@ async fn answer_malformed(
         version: Version::Http11,
         keeps_alive: false,
         is_started: false,
+        waits: &worker.waits,
     });
     let mut exchange = Exchange {
         head: &mut head,
@@ -194,7 +201,7 @@ async fn answer_malformed(
 }
 
 /// Ends a connection on which the client may still be sending.
-async fn linger(conn: &Conn, buffer: &mut Buffer) {
+pub(crate) async fn linger(conn: &Conn, buffer: &mut Buffer) {
     if conn.shutdown().await.is_err() {
         return;
     }
