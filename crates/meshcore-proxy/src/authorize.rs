@@ -89,6 +89,7 @@ async fn ask_hooks(
                 apply_request_edits(exchange.head, &edits)?;
             }
             Decision::Deny(denial) => {
+                walk.record.denied_by = Some(hook.hook.name.as_str().into());
                 walk.record.denial = Some(denial.clone());
                 let why = format!("{}: {}", hook.hook.name, denial.reason);
                 return Err(Failure::because(Kind::Denied, why));

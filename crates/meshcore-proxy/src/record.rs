@@ -26,6 +26,8 @@ pub(crate) struct Record {
     pub(crate) details: &'static str,
     /// The document, or the hook, that decided against the request.
     pub(crate) reason: Option<Box<str>>,
+    /// The hook that decided against the request.
+    pub(crate) denied_by: Option<Box<str>>,
     /// What the client is told in place of the ordinary refusal.
     pub(crate) denial: Option<Denial>,
     /// Why the upstream failed.
@@ -56,6 +58,7 @@ impl Record {
             flags: Flags::default(),
             details: "-",
             reason: None,
+            denied_by: None,
             denial: None,
             cause: None,
             service: None,
@@ -138,8 +141,9 @@ impl Record {
             },
         };
         worker.recorder.request(&key, took, self.request_bytes, self.response_bytes);
-        if let Some(reason) = &self.reason {
-            worker.recorder.count_by(Labelled::RequestsDenied, reason, 1);
+        // By its name alone: what a hook says of a request may be different for each.
+        if let Some(decider) = self.denied_by.as_ref().or(self.reason.as_ref()) {
+            worker.recorder.count_by(Labelled::RequestsDenied, decider, 1);
         }
         worker.access.http(worker, &self, client, (head, took));
         if !snapshot.hooks.of(HookStage::Telemetry).is_empty() {

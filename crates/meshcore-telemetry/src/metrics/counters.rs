@@ -64,8 +64,6 @@ pub enum Gauge {
     RequestsPending,
     /// Connections to upstreams that are open.
     UpstreamConnectionsOpen,
-    /// Hook calls that wait for their turn.
-    HookQueue,
 }
 
 /// A number of the process that is set.
@@ -237,12 +235,11 @@ const fn drained(end: &'static str) -> Named {
 }
 
 impl Gauge {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 4] = [
         Self::ConnectionsOpen,
         Self::RequestsActive,
         Self::RequestsPending,
         Self::UpstreamConnectionsOpen,
-        Self::HookQueue,
     ];
 
     pub(super) const fn named(self) -> Named {
@@ -259,9 +256,6 @@ impl Gauge {
                 "meshcore_upstream_connections_open",
                 "Connections to upstreams that are open.",
             ),
-            Self::HookQueue => {
-                named("meshcore_hook_queue_length", "Hook calls that wait for their turn.")
-            }
         }
     }
 }
