@@ -188,7 +188,7 @@ def test_who_is_not_allowed_gets_403_and_the_log_says_why(running):
     line = denial(running, "/secret")
     assert line["response_code"] == 403
     assert line["response_code_details"] == "rbac_access_denied"
-    assert line["reason"].startswith("no ALLOW policy matches")
+    assert line["reason"].startswith("no rule allows it: AuthorizationPolicy ")
 
 
 def test_the_log_names_the_line_of_the_rule_that_denies(web, running):

@@ -34,7 +34,7 @@ pub(crate) async fn authorize<'s>(
     if let To::Application(port) = routed.to {
         let verdict = judge(walk, port, exchange);
         if !verdict.allowed {
-            return Err(Failure::because(Kind::Denied, reason(&verdict)));
+            return Err(Failure::because(Kind::Denied, reason(&verdict, port)));
         }
         ask_hooks(walk, port, exchange).await?;
     }
@@ -53,12 +53,14 @@ fn judge<'s>(walk: &Walk<'_>, port: &'s InboundPort, exchange: &Exchange<'_>) ->
     authorize_http(&port.authorization, &Asked(exchange.head), &peer)
 }
 
-/// Names what decided: the rule that denies, or that no rule allows.
-pub(crate) fn reason(verdict: &Verdict<'_>) -> String {
-    match &verdict.by {
-        Some(rule) => format!("{} rule {}", rule.origin, rule.index),
-        None => "no ALLOW policy matches".into(),
+/// Names what decided: the rule that denies, or the policies of which none allows.
+pub(crate) fn reason(verdict: &Verdict<'_>, port: &InboundPort) -> String {
+    if let Some(rule) = &verdict.by {
+        return format!("{} rule {}", rule.origin, rule.index);
     }
+    let policies: Vec<String> =
+        port.authorization.enforced.allow_policies.iter().map(ToString::to_string).collect();
+    format!("no rule allows it: {}", policies.join(", "))
 }
 
 async fn ask_hooks(

@@ -26,6 +26,8 @@ pub struct CompiledAuthorization {
     pub allow: Vec<CompiledRule>,
     /// There is an ALLOW policy, even if it has no rules: what none allows is denied.
     pub has_allow: bool,
+    /// The documents of the ALLOW policies, for the reason of a denial.
+    pub allow_policies: Vec<Arc<Origin>>,
 }
 
 /// One rule.

@@ -108,6 +108,7 @@ fn inbound(snapshot: &Snapshot) -> Value {
                 "deny": origins(&enforced.deny),
                 "allow": origins(&enforced.allow),
                 "denies_by_default": enforced.has_allow,
+                "allow_policies": enforced.allow_policies.iter().map(|one| origin(one)).collect::<Vec<_>>(),
             })
         })
         .collect()

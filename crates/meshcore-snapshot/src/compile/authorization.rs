@@ -44,6 +44,7 @@ fn add(
     let rules = match policy.action {
         AuthorizationAction::Allow => {
             part.has_allow = true;
+            part.allow_policies.push(Arc::new(policy.origin.clone()));
             &mut part.allow
         }
         AuthorizationAction::Deny => &mut part.deny,
