@@ -108,6 +108,7 @@ impl<'a> Plan<'a> {
             if let Ok(slot) = usage.open(max_connections) {
                 return self.open_h1(worker, host, Some(slot)).await;
             }
+            worker.shared.want_connection();
             usage.wait().await;
             if let Some(connection) = kept() {
                 return reused(connection);

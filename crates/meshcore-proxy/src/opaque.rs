@@ -21,6 +21,7 @@ use crate::dial::{Speaking, Upstream};
 use crate::h2_client::{H2Connection, H2Limits};
 use crate::pool::{H1Connection, Slot};
 use crate::route::resolve_host;
+use crate::serve_h1::linger;
 use crate::stream::{Conn, Stream};
 use crate::target::{Busy, choose_upstream};
 use crate::tunnel::{Moved, TunnelStream, relay};
@@ -83,19 +84,24 @@ pub(crate) async fn serve_inbound(
 pub(crate) async fn connect_tunnel(
     worker: &Rc<Worker>,
     client: &Client,
-    (conn, buffer): (Conn, Buffer),
+    (conn, mut buffer): (Conn, Buffer),
     head: &RequestHead,
 ) {
     let snapshot = worker.snapshot();
     let started = Instant::now();
-    let opened = open_requested(worker, client, &snapshot, head).await;
-    let answered = match &opened {
-        Ok(_) => conn.write_all(ESTABLISHED).await,
-        Err(failure) => conn.write_all(refusal(failure.kind()).as_bytes()).await,
-    };
-    if answered.is_ok() {
-        let stream = conn.into_inner();
-        finish(worker, client, &snapshot, (stream, buffer, started), opened).await;
+    match open_requested(worker, client, &snapshot, head).await {
+        Ok(opened) => {
+            if conn.write_all(ESTABLISHED).await.is_ok() {
+                let side = (conn.into_inner(), buffer, started);
+                finish(worker, client, &snapshot, side, Ok(opened)).await;
+            }
+        }
+        Err(failure) => {
+            fail(worker, client, started, &failure);
+            if conn.write_all(refusal(failure.kind()).as_bytes()).await.is_ok() {
+                linger(&conn, &mut buffer).await;
+            }
+        }
     }
 }
 
@@ -338,7 +344,7 @@ async fn open_inbound(
     };
     let verdict = authorize_tcp(&port.authorization, &peer);
     if !verdict.allowed {
-        return Err(Failure::because(Kind::Denied, reason(&verdict)));
+        return Err(Failure::because(Kind::Denied, reason(&verdict, port)));
     }
     let upstream = Upstream::plain(port.application, CONNECT_WITHIN);
     Ok(Opened {

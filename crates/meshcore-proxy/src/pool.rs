@@ -111,19 +111,17 @@ impl Pools {
         None
     }
 
-    /// Keeps a connection for the next request, at most `max_idle_s` (0 is no limit).
-    ///
-    /// While requests wait for a connection of a full cluster it is closed instead, since they
-    /// may wait on another worker: its place is what they need.
+    /// Keeps a connection for the next request, at most `max_idle_s` (0 is no limit), and lets a
+    /// request that waits for one look. On another worker, or for another endpoint, it will want
+    /// the place instead: see [`Self::yield_wanted`].
     pub(crate) fn put(
         &self,
         key: &UpstreamKey,
         mut connection: Box<H1Connection>,
         (now_s, max_idle_s): (u64, u64),
     ) {
-        if connection.slot.as_ref().is_some_and(Slot::is_wanted) {
-            return;
-        }
+        let waiting = connection.slot.as_ref().filter(|slot| slot.is_wanted());
+        let waiting = waiting.map(|slot| Arc::clone(&slot.usage));
         connection.idle_since_s = now_s;
         let mut pools = self.h1.borrow_mut();
         if let Some(idle) = pools.get_mut(key) {
@@ -133,6 +131,22 @@ impl Pools {
             }
         } else {
             pools.insert(key.clone(), Idle { connections: vec![connection], max_idle_s });
+        }
+        if let Some(usage) = waiting {
+            usage.returned.notify_one();
+        }
+    }
+
+    /// Closes one idle connection of each upstream whose cluster is full while requests wait.
+    pub(crate) fn yield_wanted(&self) {
+        for idle in self.h1.borrow_mut().values_mut() {
+            let wanted = idle
+                .connections
+                .iter()
+                .position(|connection| connection.slot.as_ref().is_some_and(Slot::is_wanted));
+            if let Some(at) = wanted {
+                drop(idle.connections.swap_remove(at));
+            }
         }
     }
 

@@ -373,8 +373,10 @@ fn run_worker(
             }
         }
         let ticking = tokio::task::spawn_local(Rc::clone(&worker).tick());
+        let yielding = tokio::task::spawn_local(Rc::clone(&worker).yield_connections());
         worker.run_until_drained(phase, accepting, within).await;
         ticking.abort();
+        yielding.abort();
         worker.access.flush(&worker);
         worker.telemetry.flush(&worker);
     });

@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) listen: Listen,
     change: Mutex<Change>,
     changed: Notify,
+    /// A request waits for a connection of a full cluster.
+    scarce: Notify,
     draining: AtomicBool,
     trust_epoch: AtomicU64,
     workers: AtomicUsize,
@@ -73,6 +75,7 @@ impl Shared {
             listen,
             change: Mutex::new(Change { writer, hooks: snapshot.1 }),
             changed: Notify::new(),
+            scarce: Notify::new(),
             draining: AtomicBool::new(false),
             trust_epoch: AtomicU64::new(0),
             workers: AtomicUsize::new(0),
@@ -122,6 +125,16 @@ impl Shared {
         self.changed.notified().await;
     }
 
+    /// Asks all workers to close an idle connection of a cluster that is full.
+    pub(crate) fn want_connection(&self) {
+        self.scarce.notify_waiters();
+    }
+
+    /// The next time that a connection of a full cluster is wanted, counted from this call.
+    pub(crate) fn connection_wanted(&self) -> impl Future<Output = ()> {
+        self.scarce.notified()
+    }
+
     /// The counts of a cluster, which outlive its snapshots.
     pub(crate) fn usage(&self, cluster: ClusterId) -> Arc<Usage> {
         Arc::clone(self.usages.lock().entry(cluster).or_default())
@@ -135,12 +148,27 @@ impl Shared {
     /// Whether connecting to `address` would come back to us.
     pub(crate) fn is_own(&self, address: SocketAddr) -> bool {
         let listen = &self.listen;
-        [listen.outbound, listen.inbound, listen.hbone].contains(&Some(address))
+        [listen.outbound, listen.inbound, listen.hbone]
+            .into_iter()
+            .flatten()
+            .any(|own| self.leads_to(address, own))
     }
 
     /// Whether `address` is where our application's calls come in.
     pub(crate) fn is_own_outbound(&self, address: SocketAddr) -> bool {
-        self.listen.outbound == Some(address)
+        self.listen.outbound.is_some_and(|own| self.leads_to(address, own))
+    }
+
+    /// Whether a connection to `to` is taken by the listener `own`. One that listens on all
+    /// addresses has those of the workload and of loopback; the address of no host at all
+    /// reaches this one.
+    fn leads_to(&self, to: SocketAddr, own: SocketAddr) -> bool {
+        let (to_ip, own_ip) = (to.ip().to_canonical(), own.ip().to_canonical());
+        let is_here = |ip: IpAddr| ip.is_loopback() || ip == self.cell.load().node.address;
+        to.port() == own.port()
+            && (to_ip == own_ip
+                || to_ip.is_unspecified() && is_here(own_ip)
+                || own_ip.is_unspecified() && (is_here(to_ip) || to_ip.is_unspecified()))
     }
 
     /// Uses a new certificate from now on.

@@ -241,6 +241,15 @@ impl Worker {
         }
     }
 
+    /// Gives idle connections of full clusters up, for ever, when requests wait for their place.
+    pub(crate) async fn yield_connections(self: Rc<Self>) {
+        loop {
+            let wanted = self.shared.connection_wanted();
+            self.pools.yield_wanted();
+            wanted.await;
+        }
+    }
+
     /// Closes idle connections to endpoints that are gone. Ids are never given again, so a
     /// connection under a living id is good.
     fn take_over(&self, before: &Snapshot, now: &Snapshot) {
