@@ -26,8 +26,8 @@ test-rust: venv
 	tools/with-python cargo test --workspace --locked --quiet
 
 test-python: develop
-	tools/debian curl openssl nghttp2-client
-	pytest tests policies
+	tools/debian curl openssl nghttp2-client iproute2 iptables
+	pytest
 
 lint: lint-rust lint-python ## All that can be checked without running it
 

@@ -26,10 +26,6 @@ pub struct Node {
     pub ports: Vec<NodePort>,
     /// Where the sidecar listens.
     pub listen: Listen,
-    /// Connections of the application are redirected to the sidecar (iptables, nftables), so
-    /// that their original destination can be asked for.
-    #[serde(default)]
-    pub intercepted: bool,
 }
 
 /// A port of the application.

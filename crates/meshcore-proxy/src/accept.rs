@@ -8,7 +8,7 @@ use meshcore_io::original_destination;
 use meshcore_model::{MtlsMode, Protocol};
 use meshcore_snapshot::{InboundPort, Snapshot};
 use meshcore_telemetry::{Counter, Gauge, Labelled};
-use meshcore_tls::{ClientHello, MeshSni, alpn, client_hello};
+use meshcore_tls::{ClientHello, MeshSni, Refusal, alpn, client_hello};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
@@ -86,7 +86,7 @@ impl Drop for Served {
 async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, purpose: Purpose) {
     let Ok(local) = stream.local_addr() else { return };
     let snapshot = worker.snapshot();
-    let original = snapshot.node.intercepted.then(|| original_destination(&stream)).flatten();
+    let original = original_destination(&stream);
     let client = Client {
         direction: match purpose {
             Purpose::Outbound => Direction::Outbound,
@@ -274,8 +274,7 @@ async fn secure(
     let stream = match wait.within(HANDSHAKE_S, Waiting::Busy, accepting).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            let refusal = meshcore_tls::Refusal::behind_io(&error);
-            worker.count_handshake_failed(refusal.as_ref().map_or("protocol", |why| why.label()));
+            worker.count_handshake_failed(failed_because(&error));
             return None;
         }
         Err(_interrupted) => {
@@ -295,6 +294,19 @@ async fn secure(
     worker.count_handshake(Counter::ServerHandshakes, connection);
     let stream = Stream::Tls(Box::new(TlsStream::Server(stream)));
     Some((stream, Client { identity: Some(identity), sni, ..client }))
+}
+
+/// Why a handshake failed, in a word.
+fn failed_because(error: &std::io::Error) -> &'static str {
+    if let Some(refusal) = Refusal::behind_io(error) {
+        return refusal.label();
+    }
+    let rustls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match rustls {
+        Some(rustls::Error::NoCertificatesPresented) => Refusal::NoCertificate.label(),
+        Some(_other) => "protocol",
+        None => "closed",
+    }
 }
 
 /// Serves what comes out of an HBONE tunnel like a connection of its own.
