@@ -46,6 +46,8 @@ pub(crate) struct Worker {
     reader: RefCell<Reader>,
     pinned: RefCell<Pinned>,
     strangers: RefCell<HashMap<Identity, Arc<WorkloadLabels>, RandomState>>,
+    /// Labels by where they are in memory, which they hold, and the same without a principal.
+    unproven: RefCell<HashMap<usize, LabelsPair, RandomState>>,
     usages: RefCell<HashMap<ClusterId, Arc<Usage>, RandomState>>,
     random: Cell<u64>,
     started: Instant,
@@ -53,6 +55,8 @@ pub(crate) struct Worker {
 
 /// A snapshot that a request keeps to its end. Counted without atomics: it stays on its worker.
 pub(crate) type Pinned = Rc<Arc<Snapshot>>;
+
+type LabelsPair = (Arc<WorkloadLabels>, Arc<WorkloadLabels>);
 
 /// Buffers kept through a quiet time; the rest is given back.
 const KEPT_BUFFERS: usize = 8;
@@ -95,6 +99,7 @@ impl Worker {
             black_hole: service("BlackHoleCluster"),
             usages: RefCell::default(),
             strangers: RefCell::default(),
+            unproven: RefCell::default(),
             random: Cell::new(seed | 1),
             started: Instant::now(),
             shared,
@@ -137,14 +142,19 @@ impl Worker {
     }
 
     /// Labels of the workload at the other end: those of the mesh, else what its proven
-    /// identity says. Only identities that our authorities have issued get here, so that they
+    /// identity says. Without one its address tells the workload, but no principal. Only identities that our authorities have issued get here, so that they
     /// are few; beyond the limit they are not told apart.
     pub(crate) fn peer_labels(&self, snapshot: &Snapshot, client: &Client) -> Arc<WorkloadLabels> {
         let identity = client.identity.as_ref();
-        if let Some(known) = snapshot.peer_by(client.peer.ip(), identity) {
+        let known = snapshot.peer_by(client.peer.ip(), identity);
+        let (known, identity) = match (known, identity) {
+            (Some(known), None) => return self.without_principal(known),
+            (None, None) => return Arc::clone(&self.unknown_workload),
+            (known, Some(identity)) => (known, identity),
+        };
+        if let Some(known) = known {
             return Arc::clone(known);
         }
-        let Some(identity) = identity else { return Arc::clone(&self.unknown_workload) };
         let mut strangers = self.strangers.borrow_mut();
         if let Some(known) = strangers.get(identity) {
             return Arc::clone(known);
@@ -161,6 +171,22 @@ impl Worker {
         });
         strangers.insert(identity.clone(), Arc::clone(&labels));
         labels
+    }
+
+    /// The workload at a peer's address, which has not proven that it is its principal.
+    fn without_principal(&self, known: &Arc<WorkloadLabels>) -> Arc<WorkloadLabels> {
+        let mut unproven = self.unproven.borrow_mut();
+        let place = Arc::as_ptr(known).addr();
+        if let Some((_, stripped)) = unproven.get(&place) {
+            return Arc::clone(stripped);
+        }
+        if unproven.len() >= MAX_STRANGERS {
+            unproven.clear();
+        }
+        let labels = WorkloadLabels { principal: "".into(), ..WorkloadLabels::clone(known) };
+        let stripped = meshcore_model::LabelIds::of_process().workload(labels);
+        unproven.insert(place, (Arc::clone(known), Arc::clone(&stripped)));
+        stripped
     }
 
     /// Whole seconds since the worker began.
@@ -256,6 +282,7 @@ impl Worker {
         self.access.take_over(self.shared.access.read().as_ref());
         self.loads.borrow_mut().trim();
         self.health.borrow_mut().trim(self.now_ms());
+        self.unproven.borrow_mut().clear();
         if before.revision == now.revision {
             return;
         }

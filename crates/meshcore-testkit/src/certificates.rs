@@ -33,9 +33,26 @@ impl TestCa {
 
     /// Key, certificate and trust of `identity`, good for an hour.
     pub fn materials_of(&self, identity: &Identity) -> Materials {
+        self.materials_with(identity, self.bundle())
+    }
+
+    /// As [`Self::materials`], trusting another authority besides.
+    pub fn materials_trusting(&self, name: &str, other: &Self) -> Materials {
+        let bundle = if self.domain == other.domain {
+            let both = format!("{}{}", self.root_pem(), other.root_pem());
+            TrustBundle::from_pem([(self.domain.as_str(), both.as_str())])
+        } else {
+            TrustBundle::from_pem([
+                (self.domain.as_str(), self.root_pem()),
+                (other.domain.as_str(), other.root_pem()),
+            ])
+        };
+        self.materials_with(&self.identity(name), bundle.unwrap())
+    }
+
+    fn materials_with(&self, identity: &Identity, bundle: TrustBundle) -> Materials {
         let issued = self.authority.issue(identity, Duration::from_hours(1)).unwrap();
-        Materials::from_pem(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes(), self.bundle())
-            .unwrap()
+        Materials::from_pem(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes(), bundle).unwrap()
     }
 
     /// The identity of the service account `name` in the namespace `default`.

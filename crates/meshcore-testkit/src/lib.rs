@@ -23,6 +23,7 @@ mod mesh;
 mod message;
 mod scripted;
 mod sidecar;
+pub mod tls;
 
 use std::time::Duration;
 

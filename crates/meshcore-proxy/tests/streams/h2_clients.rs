@@ -14,6 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use crate::{eventually, pattern};
+
 const HOST: &str = "api:80";
 
 fn speaking(protocol: &str, address: std::net::SocketAddr) -> Sidecar {
@@ -23,21 +25,6 @@ fn speaking(protocol: &str, address: std::net::SocketAddr) -> Sidecar {
 
 fn to_h2(application: &H2Application) -> Sidecar {
     speaking("http2", application.address())
-}
-
-/// Bytes that differ, so that an order that was changed shows.
-fn pattern(count: usize) -> Vec<u8> {
-    (0..count).map(|n| u8::try_from(n * 7 % 251).unwrap()).collect()
-}
-
-async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..2000 {
-        if holds() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    panic!("never: {what}");
 }
 
 #[test]
@@ -142,10 +129,7 @@ fn a_reset_by_the_client_resets_the_stream_upstream() {
             let (response, mut send) =
                 client.begin(request("GET", HOST, "/", &[]), true).await.unwrap();
             assert_eq!(told.recv().await.unwrap(), None);
-            let response = match answered {
-                true => Some(response.await.unwrap()),
-                false => None,
-            };
+            let response = if answered { Some(response.await.unwrap()) } else { None };
             send.send_reset(Reason::CANCEL);
             assert_eq!(told.recv().await.unwrap(), Some(Reason::CANCEL), "answered: {answered}");
             drop(response);
@@ -163,10 +147,7 @@ fn a_reset_by_the_client_closes_the_http1_connection_upstream() {
             let client = H2Client::connect(sidecar.outbound()).await;
             let (response, mut send) =
                 client.begin(request("GET", HOST, "/", &[]), true).await.unwrap();
-            let response = match answer.is_empty() {
-                true => None,
-                false => Some(response.await.unwrap()),
-            };
+            let response = if answer.is_empty() { None } else { Some(response.await.unwrap()) };
             application.wait_for(0, "\r\n\r\n");
             send.send_reset(Reason::CANCEL);
             application.wait_until_closed(0);
@@ -225,7 +206,7 @@ fn a_drain_says_goodbye_and_lets_streams_end() {
         let client = H2Client::connect(sidecar.outbound()).await;
         let (response, _send) =
             client.begin(request("GET", HOST, "/slow", &[]), true).await.unwrap();
-        eventually("the call comes", || application.calls() == 1).await;
+        eventually("the call comes", || application.calls() == 1);
         sidecar.proxy().drain();
         // Streams are taken until the client knows, and none is cut off.
         let error = loop {

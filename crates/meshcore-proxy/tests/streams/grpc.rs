@@ -91,9 +91,9 @@ fn messages_flow_both_ways_while_the_call_is_open() {
         // The answer begins before any message, and each message comes back before the next.
         let mut body = response.await.unwrap().into_body();
         for n in 0..50 {
-            let sent = message(&format!("message {n}"));
-            send.send_data(sent.clone(), false).unwrap();
-            assert_eq!(piece(&mut body).await.unwrap().unwrap(), sent);
+            let text = message(&format!("message {n}"));
+            send.send_data(text.clone(), false).unwrap();
+            assert_eq!(piece(&mut body).await.unwrap().unwrap(), text);
         }
         end(&mut send, None);
         assert!(piece(&mut body).await.is_none());
