@@ -8,10 +8,14 @@
 
 mod balance;
 mod bodies;
+mod drain;
 mod faulty_upstream;
 mod interim;
 mod keep_alive;
 mod malformed;
+mod pages;
+mod passthrough;
+mod policy;
 mod retries;
 mod routing;
 
