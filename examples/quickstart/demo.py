@@ -163,7 +163,9 @@ def reasons(processes: Processes, command: str) -> Shown:
     lines = processes.run(command).splitlines()
     text = "\n".join(lines)
     said = "Each denial is counted under what decided it: a rule, the lack of one, or a function."
-    return Shown(lines, said, "no rule allows it: AuthorizationPolicy" in text and "only_the_press" in text)
+    return Shown(
+        lines, said, "no rule allows it: AuthorizationPolicy" in text and "only_the_press" in text
+    )
 
 
 def access_log(processes: Processes, command: str) -> Shown:
