@@ -94,6 +94,7 @@ async fn next_request(conn: &Conn, buffer: &mut Buffer, wait: &Wait) -> Next {
         }
     }
     let mut head = Recycled::<RequestHead>::take();
+    let began_s = wait.now_s();
     let mut seen = 0;
     loop {
         if is_worth_parsing(buffer.data(), seen, &limits) {
@@ -107,7 +108,10 @@ async fn next_request(conn: &Conn, buffer: &mut Buffer, wait: &Wait) -> Next {
             }
         }
         seen = buffer.data().len();
-        match wait.within(HEAD_S, Waiting::Busy, conn.read(buffer)).await {
+        // One limit for all of the head: a byte now and then does not make it longer.
+        let spent_s = wait.now_s().saturating_sub(began_s);
+        let left_s = HEAD_S.saturating_sub(spent_s).max(1);
+        match wait.within(left_s, Waiting::Busy, conn.read(buffer)).await {
             Ok(Ok(count)) if count > 0 => {}
             Ok(Ok(_) | Err(_)) | Err(Interrupted::Expired | Interrupted::Draining) => {
                 return Next::End;
@@ -219,4 +223,41 @@ pub(crate) async fn linger(conn: &Conn, buffer: &mut Buffer) {
         }
     };
     let _late = tokio::time::timeout(LINGER, reading).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::waits::Waits;
+
+    #[test]
+    fn a_head_that_trickles_in_is_given_up_at_its_limit() {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_io().build().unwrap();
+        runtime.block_on(async {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let (conn, waits) = (Conn::new(Stream::Unix(ours)), Rc::new(Waits::default()));
+            let wait = waits.enter();
+            let mut buffer = Buffer::new();
+            let clock = async {
+                for now_s in 0..HEAD_S {
+                    theirs.write_all(b"x").await.unwrap();
+                    waits.tick(now_s);
+                    tokio::task::yield_now().await;
+                }
+                waits.tick(HEAD_S + 2);
+                theirs.flush().await.unwrap();
+                std::future::pending::<()>().await;
+            };
+            let next = tokio::select! {
+                next = next_request(&conn, &mut buffer, &wait) => next,
+                () = clock => Next::End,
+            };
+            assert!(matches!(next, Next::End));
+            assert!(buffer.data().len() > 1, "the bytes came one by one");
+        });
+    }
 }

@@ -148,8 +148,10 @@ fn edit_request(routed: &Routed<'_>, head: &mut RequestHead) -> Result<(), Failu
                 target.push(b'?');
                 target.extend_from_slice(query);
             }
+            let original = head.target().to_vec();
             head.set_target(&target)
                 .map_err(|bad| Failure::because(Kind::Internal, bad.reason()))?;
+            set(&mut head.fields, ORIGINAL_PATH, &original)?;
         }
         if let Some(authority) = &rewrite.authority {
             set_authority(head, authority.as_bytes())?;
@@ -167,6 +169,10 @@ fn edit_request(routed: &Routed<'_>, head: &mut RequestHead) -> Result<(), Failu
     }
     Ok(())
 }
+
+/// Tells logs and the upstream what the client asked for. Source: Envoy's header of that name,
+/// which Istio's access log shows in place of the path.
+const ORIGINAL_PATH: &[u8] = b"x-envoy-original-path";
 
 fn set_authority(head: &mut RequestHead, authority: &[u8]) -> Result<(), Failure> {
     head.set_authority(authority).map_err(|bad| Failure::because(Kind::Internal, bad.reason()))

@@ -117,6 +117,11 @@ impl Waits {
 }
 
 impl Wait {
+    /// Whole seconds since the worker began.
+    pub(crate) fn now_s(&self) -> u64 {
+        self.waits.now_s()
+    }
+
     /// The future's output, unless `limit_s` seconds pass first (0 is no limit) or, for an idle
     /// wait, the process drains. Precise to a second.
     pub(crate) async fn within<F: Future>(

@@ -73,7 +73,7 @@ fn a_drain_has_a_limit() {
 fn a_second_stop_cuts() {
     let upstream = Scripted::start([vec![Step::head(), Step::UntilClosed]]);
     let mesh = mesh_of(&[upstream.address()]);
-    let limit = Duration::from_secs(3600);
+    let limit = Duration::from_hours(1);
     let sidecar = Sidecar::of("web").outbound().mesh(&mesh).drain(limit).start();
     let mut client = Client::connect(sidecar.outbound());
     client.send(get("/"));

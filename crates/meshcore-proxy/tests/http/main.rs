@@ -1,10 +1,5 @@
 //! HTTP/1.1 and routing of one sidecar, over real sockets.
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "tests"
-)]
+#![expect(clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "tests")]
 
 mod balance;
 mod bodies;
@@ -16,6 +11,7 @@ mod malformed;
 mod pages;
 mod passthrough;
 mod policy;
+mod records;
 mod retries;
 mod routing;
 

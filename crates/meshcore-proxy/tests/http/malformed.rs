@@ -78,7 +78,7 @@ fn heads_have_limits() {
         let mut client = Client::connect(sidecar.outbound());
         let _cut = client.try_send(&request); // it may be refused before it is all sent
         let answer = client.answer();
-        assert!(statuses.contains(&answer.status()), "{:.40}: {answer:?}", request);
+        assert!(statuses.contains(&answer.status()), "{request:.40}: {answer:?}");
         assert_eq!(answer.field("connection"), Some("close"));
     }
     assert_eq!(app.seen(), []);

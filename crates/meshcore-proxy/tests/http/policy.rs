@@ -49,6 +49,9 @@ impl Scene {
     }
 }
 
+/// Policies, method, path, field, status for the workload, status for nobody.
+type Case<'a> = (Vec<(&'a str, Value)>, &'a str, &'a str, &'a str, u16, u16);
+
 fn request(method: &str, path: &str, field: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: app\r\n{field}Content-Length: 0\r\n\r\n")
 }
@@ -74,8 +77,6 @@ fn rules_allow_and_deny_by_principal_path_method_and_header() {
     }]);
     let any_mtls = json!([{"from": [{"principals": {"any": ["present"]}}]}]);
     let nobody = json!([]);
-    type Case<'a> = (Vec<(&'a str, Value)>, &'a str, &'a str, &'a str, u16, u16);
-    // Policies, method, path, field, status for the workload, status for nobody.
     let cases: Vec<Case<'_>> = vec![
         (vec![], "GET", "/", "", 200, 200),
         (vec![("allow", from(web))], "GET", "/", "", 200, 403),
