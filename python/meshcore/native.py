@@ -13,7 +13,7 @@ from meshcore.plugin.registry import Hook, to_native
 from meshcore.plugin.request import Headers, Record, Request, Response
 
 if TYPE_CHECKING:
-    from meshcore._native import _FamilyTuple, _SampleTuple
+    from meshcore._native import _FamilyTuple, _SampleTuple  # pyright: ignore[reportPrivateUsage]
 
 __all__ = [
     "Authority",
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 # Authors may ask isinstance() of what the data plane gives them.
-Headers.register(_native.Headers)
+Headers.register(_native.Headers)  # pyright: ignore[reportAttributeAccessIssue]
 Record.register(_native.Record)
 Request.register(_native.Request)
 Response.register(_native.Response)

@@ -174,7 +174,7 @@ def _mark(stage: Stage, function: F, options: dict[str, object]) -> F:
         raise PluginError(f"{origin}: {function.__name__}: {error}") from error
     spec = HookSpec(stage, checked, function, is_async, origin)
     setattr(function, MARK, (*specs_of(function), spec))
-    return function
+    return cast("F", function)
 
 
 def _check_function(stage: Stage, function: Callable[..., object]) -> bool:

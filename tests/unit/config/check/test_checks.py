@@ -199,8 +199,10 @@ NOT_APPLIED = {
     "DestinationRule": [
         (
             "subsets.trafficPolicy.loadBalancer.consistentHash",
-            "{host: reviews, subsets: [{name: a, trafficPolicy: {loadBalancer: "
-            "{consistentHash: {useSourceIp: true}}}}]}",
+            (
+                "{host: reviews, subsets: [{name: a, trafficPolicy: {loadBalancer: "
+                "{consistentHash: {useSourceIp: true}}}}]}"
+            ),
         ),
         (
             "trafficPolicy.loadBalancer.consistentHash",
