@@ -77,8 +77,8 @@ pub async fn splice_in(from: &TcpStream, pipe: &mut Pipe) -> io::Result<usize> {
 /// `WouldBlock` when there is nothing to move; those of the socket.
 pub fn try_splice_in(from: &TcpStream, pipe: &mut Pipe) -> io::Result<usize> {
     let room = pipe.capacity.saturating_sub(pipe.filled);
-    let moved = from
-        .try_io(Interest::READABLE, || move_bytes(from.as_fd(), pipe.write_end.as_fd(), room))?;
+    let moved =
+        from.try_io(Interest::READABLE, || move_bytes(from.as_fd(), pipe.write_end.as_fd(), room))?;
     pipe.filled = pipe.filled.saturating_add(moved);
     Ok(moved)
 }
