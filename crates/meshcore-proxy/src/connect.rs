@@ -6,8 +6,9 @@ use std::sync::Arc;
 use meshcore_http::Version;
 use meshcore_model::{Failure, Kind};
 use meshcore_snapshot::{Cluster, UpstreamProtocol};
-use meshcore_telemetry::Counter;
+use meshcore_telemetry::{Counter, Gauge};
 
+use crate::counted::Counted;
 use crate::dial::{Speaking, Upstream};
 use crate::exchange::Exchange;
 use crate::h2_client::{H2Connection, H2Limits};
@@ -97,6 +98,7 @@ impl<'a> Plan<'a> {
         if let Some(connection) = kept() {
             return reused(connection);
         }
+        let _waiting = Counted::begin(&worker.recorder, Gauge::RequestsPending);
         let Some(usage) = usage else {
             return Box::pin(self.open_h1(worker, host, None)).await;
         };
@@ -124,7 +126,8 @@ impl<'a> Plan<'a> {
     ) -> Result<Box<H1Connection>, Failure> {
         let epoch = worker.shared.trust_epoch();
         let stream = Box::pin(self.connect(worker, Speaking::Http1, host)).await?;
-        Ok(Box::new(H1Connection::new(stream, (worker.now_s(), epoch), slot)))
+        let open = Counted::begin(&worker.recorder, Gauge::UpstreamConnectionsOpen);
+        Ok(Box::new(H1Connection::new(stream, (worker.now_s(), epoch), (slot, open))))
     }
 
     async fn h2(
@@ -141,6 +144,7 @@ impl<'a> Plan<'a> {
                 worker.recorder.count(Counter::UpstreamConnectionsReused, 1);
                 return Ok(connection);
             }
+            let _waiting = Counted::begin(&worker.recorder, Gauge::RequestsPending);
             let opening = Box::pin(self.open_h2(worker, host, epoch));
             if let Some(connection) = pools.open_h2(key, opening).await? {
                 return Ok(connection);
@@ -170,7 +174,8 @@ impl<'a> Plan<'a> {
                 trust_epoch,
             },
         };
-        H2Connection::begin(stream, limits, worker.now_s(), slot).await
+        let open = Counted::begin(&worker.recorder, Gauge::UpstreamConnectionsOpen);
+        H2Connection::begin(stream, limits, worker.now_s(), (slot, open)).await
     }
 
     fn h2_slot(&self, worker: &Worker) -> Result<Option<Slot>, Failure> {

@@ -13,6 +13,7 @@ use meshcore_http::h1::BodyKind;
 use meshcore_http::h2::{DeferredIo, drive_client, request_to_h2};
 use meshcore_model::{Failure, Kind};
 
+use crate::counted::Counted;
 use crate::pool::Slot;
 use crate::stream::Stream;
 use crate::tunnel::TunnelStream;
@@ -42,6 +43,7 @@ pub(crate) struct H2Connection {
     pub(crate) local: Option<SocketAddr>,
     /// Counts it against the limit of its cluster while it exists.
     _slot: Option<Slot>,
+    _open: Counted,
 }
 
 /// What bounds the use of a connection.
@@ -81,7 +83,7 @@ impl H2Connection {
         stream: Stream,
         limits: H2Limits,
         now_s: u64,
-        slot: Option<Slot>,
+        (slot, open): (Option<Slot>, Counted),
     ) -> Result<Rc<Self>, Failure> {
         let local = stream.local_addr();
         let (io, drain) = DeferredIo::new(stream);
@@ -113,6 +115,7 @@ impl H2Connection {
             max_requests: limits.requests,
             local,
             _slot: slot,
+            _open: open,
         }))
     }
 

@@ -14,6 +14,7 @@ mod client;
 mod connect;
 mod control;
 mod converse;
+mod counted;
 mod detect;
 mod dial;
 mod exchange;

@@ -11,12 +11,13 @@ use meshcore_http::RequestHead;
 use meshcore_model::{Failure, Flags, Kind, OutboundPolicy, ServiceLabels, WorkloadLabels};
 use meshcore_policy::{Peer, authorize_tcp};
 use meshcore_snapshot::{Authority, Cluster, InboundPort, Snapshot, TcpDestination, Transport};
-use meshcore_telemetry::{Reporter, Security, TcpHandle, TcpKey};
+use meshcore_telemetry::{Gauge, Reporter, Security, TcpHandle, TcpKey};
 
 use crate::accept::serve_inner;
 use crate::authorize::reason;
 use crate::buffer::Buffer;
 use crate::client::{Client, Direction};
+use crate::counted::Counted;
 use crate::dial::{Speaking, Upstream};
 use crate::h2_client::{H2Connection, H2Limits};
 use crate::pool::{H1Connection, Slot};
@@ -283,7 +284,8 @@ async fn tunnels(
                 idle_s: TUNNEL_IDLE_S,
                 trust_epoch,
             };
-            H2Connection::begin(stream, limits, worker.now_s(), None).await
+            let open = Counted::begin(&worker.recorder, Gauge::UpstreamConnectionsOpen);
+            H2Connection::begin(stream, limits, worker.now_s(), (None, open)).await
         };
         if let Some(opened) = worker.pools.open_h2(&upstream.key, Box::pin(opening)).await? {
             return Ok((opened, false));

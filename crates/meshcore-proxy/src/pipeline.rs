@@ -10,10 +10,12 @@ use std::sync::Arc;
 
 use meshcore_model::Failure;
 use meshcore_snapshot::Snapshot;
+use meshcore_telemetry::Gauge;
 
 use crate::answer::{deny, refuse};
 use crate::authorize::authorize;
 use crate::client::Client;
+use crate::counted::Counted;
 use crate::exchange::{After, Exchange};
 use crate::forward::forward;
 use crate::record::Record;
@@ -28,6 +30,7 @@ pub(crate) async fn carry(
     exchange: &mut Exchange<'_>,
 ) -> After {
     let snapshot = worker.snapshot(); // pinned: a change never splits a request
+    let _active = Counted::begin(&worker.recorder, Gauge::RequestsActive);
     let mut record = Record::open(exchange.head);
     let mut walk = Walk { worker, client, snapshot: &snapshot, record: &mut record };
     let ended = walk.all_stages(exchange).await;

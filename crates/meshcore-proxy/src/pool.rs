@@ -12,6 +12,7 @@ use meshcore_model::{Failure, Kind};
 use tokio::sync::Notify;
 
 use crate::buffer::Buffer;
+use crate::counted::Counted;
 use crate::dial::UpstreamKey;
 use crate::h2_client::H2Connection;
 use crate::stream::{Conn, Stream};
@@ -33,6 +34,7 @@ pub(crate) struct H1Connection {
     idle_since_s: u64,
     /// Counts it against the limit of its cluster while it exists.
     pub(crate) slot: Option<Slot>,
+    _open: Counted,
 }
 
 impl H1Connection {
@@ -40,7 +42,7 @@ impl H1Connection {
     pub(crate) fn new(
         stream: Stream,
         (now_s, trust_epoch): (u64, u64),
-        slot: Option<Slot>,
+        (slot, open): (Option<Slot>, Counted),
     ) -> Self {
         let local = stream.local_addr();
         Self {
@@ -52,6 +54,7 @@ impl H1Connection {
             trust_epoch,
             idle_since_s: now_s,
             slot,
+            _open: open,
         }
     }
 

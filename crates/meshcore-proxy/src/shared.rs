@@ -151,24 +151,13 @@ impl Shared {
         [listen.outbound, listen.inbound, listen.hbone]
             .into_iter()
             .flatten()
-            .any(|own| self.leads_to(address, own))
+            .any(|own| leads_to(address, own, self.cell.load().node.address))
     }
 
     /// Whether `address` is where our application's calls come in.
     pub(crate) fn is_own_outbound(&self, address: SocketAddr) -> bool {
-        self.listen.outbound.is_some_and(|own| self.leads_to(address, own))
-    }
-
-    /// Whether a connection to `to` is taken by the listener `own`. One that listens on all
-    /// addresses has those of the workload and of loopback; the address of no host at all
-    /// reaches this one.
-    fn leads_to(&self, to: SocketAddr, own: SocketAddr) -> bool {
-        let (to_ip, own_ip) = (to.ip().to_canonical(), own.ip().to_canonical());
-        let is_here = |ip: IpAddr| ip.is_loopback() || ip == self.cell.load().node.address;
-        to.port() == own.port()
-            && (to_ip == own_ip
-                || to_ip.is_unspecified() && is_here(own_ip)
-                || own_ip.is_unspecified() && (is_here(to_ip) || to_ip.is_unspecified()))
+        let own = self.listen.outbound;
+        own.is_some_and(|own| leads_to(address, own, self.cell.load().node.address))
     }
 
     /// Uses a new certificate from now on.
@@ -220,5 +209,42 @@ impl Shared {
         *retired = used;
         drop(retired);
         drop(free);
+    }
+}
+
+/// Whether a connection to `to` is taken by the listener `own` of the workload at `node`. One
+/// that listens on all addresses has those of the workload and of loopback; the address of no
+/// host at all reaches this one.
+fn leads_to(to: SocketAddr, own: SocketAddr, node: IpAddr) -> bool {
+    let (to_ip, own_ip) = (to.ip().to_canonical(), own.ip().to_canonical());
+    let is_here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified() || ip == node;
+    to.port() == own.port()
+        && (to_ip == own_ip
+            || to_ip.is_unspecified() && is_here(own_ip)
+            || own_ip.is_unspecified() && is_here(to_ip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_has_many_addresses() {
+        let node = IpAddr::from([10, 0, 0, 7]);
+        for (to, own, expected) in [
+            ("127.0.0.1:1", "127.0.0.1:1", true),
+            ("127.0.0.1:2", "127.0.0.1:1", false),
+            ("127.0.0.2:1", "127.0.0.1:1", false),
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("[::ffff:127.0.0.1]:1", "127.0.0.1:1", true),
+            ("0.0.0.0:1", "10.0.0.8:1", false),
+            ("127.0.0.9:1", "0.0.0.0:1", true),
+            ("10.0.0.7:1", "0.0.0.0:1", true),
+            ("10.0.0.8:1", "0.0.0.0:1", false),
+            ("[::1]:1", "[::]:1", true),
+        ] {
+            let (to, own) = (to.parse().unwrap(), own.parse().unwrap());
+            assert_eq!(leads_to(to, own, node), expected, "{to} {own}");
+        }
     }
 }

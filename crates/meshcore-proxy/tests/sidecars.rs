@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use meshcore_testkit::{Application, MeshBuilder, Sidecar, TestCa, ask};
+use meshcore_testkit::{Application, Client, MeshBuilder, Scripted, Sidecar, Step, TestCa, ask};
 use serde_json::json;
 
 /// A sidecar beside a caller, and one beside the application that it calls.
@@ -55,6 +55,30 @@ fn a_request_goes_through_both_sidecars_with_mutual_tls() {
         ("response_code", "200"),
     ];
     pair.server.series("istio_requests_total", &labels, 3);
+}
+
+#[test]
+fn a_client_that_leaves_cancels_its_request_behind_both_sidecars() {
+    let ca = TestCa::default();
+    let upstream = Scripted::start([vec![Step::head(), Step::UntilClosed]]);
+    let mesh = |inbound| MeshBuilder::new().service("reviews", 9080).mesh_endpoint("v1", inbound);
+    let server = Sidecar::of("reviews")
+        .inbound(9080, upstream.address())
+        .mesh(&mesh(upstream.address()))
+        .materials(ca.materials("reviews"))
+        .start();
+    let client = Sidecar::of("web")
+        .outbound()
+        .mesh(&mesh(server.inbound()))
+        .materials(ca.materials("web"))
+        .start();
+    let mut caller = Client::connect(client.outbound());
+    caller.send("GET / HTTP/1.1\r\nHost: reviews:9080\r\n\r\n");
+    upstream.wait_for(0, "\r\n\r\n");
+    drop(caller);
+    upstream.wait_until_closed(0);
+    server.series("istio_requests_total", &[("response_flags", "DC")], 1);
+    client.series("istio_requests_total", &[("response_flags", "DC")], 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use meshcore_testkit::{Application, Client, MeshBuilder, Scripted, Sidecar, Step, WITHIN};
+use meshcore_testkit::{Application, Client, Gate, MeshBuilder, Scripted, Sidecar, Step, WITHIN};
 use meshcore_testkit::{host, rule};
 use serde_json::{Value, json};
 
@@ -78,8 +78,33 @@ fn a_request_is_counted_with_who_called_whom() {
     sidecar.series("meshcore_upstream_connections_opened_total", &[], 1);
     sidecar.series("meshcore_connections_accepted_total", &[("listener", "outbound")], 1);
     sidecar.series("meshcore_connections_open", &[], 1);
+    sidecar.series("meshcore_upstream_connections_open", &[], 1);
+    sidecar.series("meshcore_requests_active", &[], 0);
     drop(client);
     sidecar.series("meshcore_connections_open", &[], 0);
+}
+
+#[test]
+fn what_is_going_on_shows_in_gauges() {
+    let gate = Gate::default();
+    let upstream = Scripted::start([
+        vec![Step::head(), Step::Wait(gate.clone()), Step::answer(200, "ok"), Step::UntilClosed],
+        vec![Step::head(), Step::answer(200, "ok"), Step::UntilClosed],
+    ]);
+    let pool = json!({"connection_pool": {"max_connections": 1, "max_pending_requests": 1}});
+    let sidecar = Sidecar::outbound_to(&mesh_of(&[upstream.address()]).policy("app", pool, &[]));
+    let mut clients = [0, 1].map(|_| Client::connect(sidecar.outbound()));
+    clients[0].send(get("/"));
+    upstream.wait_for(0, "\r\n\r\n");
+    clients[1].send(get("/"));
+    sidecar.series("meshcore_requests_active", &[], 2);
+    sidecar.series("meshcore_requests_pending", &[], 1);
+    sidecar.series("meshcore_upstream_connections_open", &[], 1);
+    gate.open();
+    assert_eq!(clients[0].answer().status(), 200);
+    sidecar.series("meshcore_requests_pending", &[], 0);
+    drop(clients);
+    sidecar.series("meshcore_requests_active", &[], 0);
 }
 
 #[test]

@@ -1,0 +1,23 @@
+//! Things that are counted in a gauge while they exist.
+
+use meshcore_telemetry::{Gauge, Recorder};
+
+/// One more in a gauge, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    recorder: Recorder,
+    gauge: Gauge,
+}
+
+impl Counted {
+    pub(crate) fn begin(recorder: &Recorder, gauge: Gauge) -> Self {
+        recorder.gauge(gauge, 1);
+        Self { recorder: recorder.clone(), gauge }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.recorder.gauge(self.gauge, -1);
+    }
+}
