@@ -85,7 +85,6 @@ impl Drop for Served {
 
 async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, purpose: Purpose) {
     let Ok(local) = stream.local_addr() else { return };
-    let snapshot = worker.snapshot();
     let original = original_destination(&stream);
     let client = Client {
         direction: match purpose {
@@ -101,49 +100,61 @@ async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, purpose
     };
     let wait = worker.waits.enter();
     let stream = Stream::Tcp(stream);
-    match purpose {
-        Purpose::Outbound => accept_outbound(worker, client, stream, &wait).await,
-        Purpose::Inbound => accept_inbound(worker, &snapshot, client, (stream, &wait)).await,
-        Purpose::Hbone => Box::pin(accept_hbone(worker, client, stream, &wait)).await,
+    let accepted = match purpose {
+        Purpose::Outbound => Some(accept_outbound(worker, client, stream)),
+        // Boxed, so that what the handshake alone needs is gone after it.
+        Purpose::Inbound => Box::pin(accept_inbound(worker, client, (stream, &wait))).await,
+        Purpose::Hbone => return Box::pin(accept_hbone(worker, client, stream, &wait)).await,
+    };
+    if let Some(accepted) = accepted {
+        serve_accepted(worker, accepted, &wait).await;
     }
 }
 
-async fn accept_outbound(worker: &Rc<Worker>, client: Client, stream: Stream, wait: &Wait) {
+/// A connection of which all is known but what is spoken.
+struct Accepted {
+    client: Client,
+    stream: Stream,
+    buffer: Buffer,
+    declared: Protocol,
+}
+
+fn accept_outbound(worker: &Worker, client: Client, stream: Stream) -> Box<Accepted> {
     // Without interception only HTTP says where it wants to go.
     let declared = client
         .original
         .map_or(Protocol::Http, |original| worker.snapshot().outbound.protocol(original));
-    serve_detected(worker, client, (stream, Buffer::new()), (declared, wait)).await;
+    Box::new(Accepted { client, stream, buffer: Buffer::new(), declared })
 }
 
 /// Mutual TLS, plain text, or TLS that is not ours: as the port takes it.
 async fn accept_inbound(
     worker: &Rc<Worker>,
-    snapshot: &Snapshot,
     client: Client,
     (stream, wait): (Stream, &Wait),
-) {
+) -> Option<Box<Accepted>> {
+    let snapshot = worker.snapshot();
     let by_address = client.original.and_then(|address| snapshot.inbound.port(address.port()));
     let port = by_address.or_else(|| snapshot.inbound.only());
     let mut buffer = Buffer::new();
     if port.is_some_and(passes_through) {
-        return accept_plain(worker, client, port, ((stream, buffer), wait, Hello::Unread)).await;
+        return accept_plain(worker, client, port, ((stream, buffer), Hello::Unread));
     }
     let within_s = snapshot.settings.detection_timeout_ms.div_ceil(1000);
     let mut stream = stream;
     let hello = match read_hello(&mut stream, &mut buffer, (wait, within_s)).await {
         Ok(hello) => hello,
-        Err(_gone) => return,
+        Err(_gone) => return None,
     };
     match hello {
         Some(hello) if port.map_or_else(|| hello.is_mesh_alpn(), |port| is_ours(port, &hello)) => {
-            accept_mtls(worker, snapshot, client, ((stream, buffer), wait)).await;
+            accept_mtls(worker, &snapshot, client, ((stream, buffer), wait)).await
         }
         Some(hello) => {
             let client = Client { sni: hello.server_name().map(Box::from), ..client };
-            accept_plain(worker, client, port, ((stream, buffer), wait, Hello::Foreign)).await;
+            accept_plain(worker, client, port, ((stream, buffer), Hello::Foreign))
         }
-        None => accept_plain(worker, client, port, ((stream, buffer), wait, Hello::None)).await,
+        None => accept_plain(worker, client, port, ((stream, buffer), Hello::None)),
     }
 }
 
@@ -202,23 +213,21 @@ async fn accept_mtls(
     snapshot: &Snapshot,
     client: Client,
     ((stream, buffer), wait): ((Stream, Buffer), &Wait),
-) {
-    let Some(secured) = secure(worker, client, ((stream, buffer), wait), alpn::INBOUND).await
-    else {
-        return;
-    };
-    let (stream, client) = secured;
+) -> Option<Box<Accepted>> {
+    let side = ((stream, buffer), wait);
+    let (stream, client) = secure(worker, client, side, alpn::INBOUND).await?;
     let by_address = client.original.and_then(|address| snapshot.inbound.port(address.port()));
     let by_name = || {
         let name: MeshSni = client.sni.as_deref()?.parse().ok()?;
         snapshot.inbound.by_service(name.port, &name.host)
     };
     let Some(port) = by_address.or_else(by_name).or_else(|| snapshot.inbound.only()) else {
-        return worker.count_handshake_failed("unknown port");
+        worker.count_handshake_failed("unknown port");
+        return None;
     };
-    let protocol = spoken(&stream, port);
+    let declared = spoken(&stream, port);
     let client = Client { port: port.number, ..client };
-    serve_detected(worker, client, (stream, Buffer::new()), (protocol, wait)).await;
+    Some(Box::new(Accepted { client, stream, buffer: Buffer::new(), declared }))
 }
 
 /// What is spoken inside the mesh's TLS: what its ALPN says, else what the port declares.
@@ -230,26 +239,28 @@ fn spoken(stream: &Stream, port: &InboundPort) -> Protocol {
     }
 }
 
-async fn accept_plain(
-    worker: &Rc<Worker>,
+fn accept_plain(
+    worker: &Worker,
     client: Client,
     port: Option<&InboundPort>,
-    ((stream, buffer), wait, hello): ((Stream, Buffer), &Wait, Hello),
-) {
+    ((stream, buffer), hello): ((Stream, Buffer), Hello),
+) -> Option<Box<Accepted>> {
     let Some(port) = port else {
-        return worker.count_handshake_failed("unknown port");
+        worker.count_handshake_failed("unknown port");
+        return None;
     };
     if port.mtls == MtlsMode::Strict {
-        return worker.count_handshake_failed("plain text refused");
+        worker.count_handshake_failed("plain text refused");
+        return None;
     }
-    let protocol = match (hello, port.protocol) {
+    let declared = match (hello, port.protocol) {
         (Hello::Foreign, _) => Protocol::Tls,
         // It was silent for long enough: the server may be the one to speak.
         (Hello::None, Protocol::Detect) if buffer.is_empty() => Protocol::Tcp,
         (Hello::None | Hello::Unread, declared) => declared,
     };
     let client = Client { port: port.number, ..client };
-    serve_detected(worker, client, (stream, buffer), (protocol, wait)).await;
+    Some(Box::new(Accepted { client, stream, buffer, declared }))
 }
 
 async fn accept_hbone(worker: &Rc<Worker>, client: Client, stream: Stream, wait: &Wait) {
@@ -311,25 +322,20 @@ fn failed_because(error: &std::io::Error) -> &'static str {
 
 /// Serves what comes out of an HBONE tunnel like a connection of its own.
 pub(crate) async fn serve_inner(worker: &Rc<Worker>, client: Client, stream: Stream) {
-    let snapshot = worker.snapshot();
-    let Some(port) = snapshot.inbound.port(client.port) else { return };
+    let port = worker.snapshot().inbound.port(client.port).map(|port| port.protocol);
+    let Some(declared) = port else { return };
     let wait = worker.waits.enter();
-    let declared = (port.protocol, &wait);
+    let accepted = Box::new(Accepted { client, stream, buffer: Buffer::new(), declared });
     // A future that holds all of a connection inside all of another would have no size.
-    Box::pin(serve_detected(worker, client, (stream, Buffer::new()), declared)).await;
+    Box::pin(serve_accepted(worker, accepted, &wait)).await;
 }
 
 /// Finds out what is spoken, and serves it.
-async fn serve_detected(
-    worker: &Rc<Worker>,
-    client: Client,
-    (mut stream, mut buffer): (Stream, Buffer),
-    (declared, wait): (Protocol, &Wait),
-) {
+async fn serve_accepted(worker: &Rc<Worker>, mut accepted: Box<Accepted>, wait: &Wait) {
     let within_s = worker.snapshot().settings.detection_timeout_ms.div_ceil(1000);
-    let Ok(detected) = detect(&mut stream, &mut buffer, declared, (wait, within_s)).await else {
-        return;
-    };
+    let Accepted { stream, buffer, declared, .. } = &mut *accepted;
+    let Ok(detected) = detect(stream, buffer, *declared, (wait, within_s)).await else { return };
+    let Accepted { client, stream, buffer, .. } = *accepted;
     match (detected, client.direction) {
         (Detected::Http1, _) => serve_h1(worker, &client, stream, buffer, wait).await,
         // Boxed, so that an HTTP/1 connection, of which there may be many, is small.
