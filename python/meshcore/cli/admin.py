@@ -36,7 +36,7 @@ def ask_all(mesh: Path, state: Path) -> list[Answer]:
 
     Their state directory knows them; others are found at the loopback addresses of the mesh.
     """
-    known = [one.addresses.get("admin") for one in running(str(state))]
+    known = [one.addresses.get("admin") for one in running(str(state), str(mesh))]
     certain = list(dict.fromkeys(admin for admin in known if admin))
     probed = [address for address in _loopback(mesh) if address not in certain]
     answers = ask([*certain, *probed])

@@ -204,7 +204,8 @@ class Sidecar:
     def _register(self) -> None:
         with suppress(OSError):  # others then find it by its address
             name = self.renewal.materials.identity
-            Entry.of_this_process(self.settings.state).write(name, self.proxy.addresses())
+            entry = Entry.of_this_process(self.settings.state)
+            entry.write(name, self.settings.mesh, self.proxy.addresses())
 
     def _write_ready_file(self) -> None:
         if self.settings.ready_file is None:

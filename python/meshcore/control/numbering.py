@@ -10,28 +10,26 @@ from pathlib import Path
 from meshcore.config import Source
 
 
-def number(state: str, sources: Sequence[Source], least: int) -> int:
-    """Returns the number of what `sources` say, at least `least`.
+def number(file: Path, sources: Sequence[Source], least: int) -> int:
+    """Returns the number of what `sources` say, at least `least`; `file` remembers the last one.
 
-    The same text has the same number as long as nothing else came between. Without a state
-    directory that can be written, it is the number after `least`.
+    The same text has the same number as long as nothing else came between. When `file` cannot be
+    written, it is the number after `least`.
     """
     try:
-        descriptor = os.open(
-            Path(state, "revision.json"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:
         return least + 1
-    with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        known, last = _last(file.read())
+    with os.fdopen(descriptor, "r+", encoding="utf-8") as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        known, last = _last(opened.read())
         digest = _digest(sources)
         found = last if digest == known else last + 1
         found = max(found, least)
         if (digest, found) != (known, last):
-            file.seek(0)
-            file.truncate()
-            json.dump({"digest": digest, "revision": found}, file)
+            opened.seek(0)
+            opened.truncate()
+            json.dump({"digest": digest, "revision": found}, opened)
         return found
 
 

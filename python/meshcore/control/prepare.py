@@ -21,7 +21,7 @@ from typing import Any, TypedDict
 from meshcore.config import compile_mesh
 from meshcore.config.resources import Mesh
 from meshcore.control import compare, numbering, shrink
-from meshcore.control.settings import Wanted
+from meshcore.control.settings import Wanted, mesh_name
 from meshcore.control.workload import NotFound, Own, find
 from meshcore.errors import ConfigError, Diagnostic
 from meshcore.sources.file import read
@@ -64,10 +64,11 @@ def main() -> int:
     request: Request = json.load(sys.stdin)
     gc.disable()  # the process is gone before there is much to collect
     number = request["above"] + 1
+    numbers = Path(request["state"], f"revision-{mesh_name(request['mesh'])}.json")
     try:
         sources = read([request["mesh"]])
         above = request["above"] + request["is_new"]
-        number = numbering.number(request["state"], sources, above)
+        number = numbering.number(numbers, sources, above)
         result = compile_mesh(sources, number)
         mesh = result.required()
         before = _in_force(request["in_force"])

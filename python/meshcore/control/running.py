@@ -16,6 +16,8 @@ class Running:
     """A sidecar that was started and has not said that it ended."""
 
     name: str
+    mesh: str
+    """File or directory of its documents."""
     pid: int
     addresses: Mapping[str, str | None]
 
@@ -42,14 +44,14 @@ class Entry:
         """Returns the file of the calling process."""
         return cls(os.path.join(state, "running", f"{os.getpid()}.json"))
 
-    def write(self, name: str, addresses: Mapping[str, str | None]) -> None:
+    def write(self, name: str, mesh: str, addresses: Mapping[str, str | None]) -> None:
         """Says that it runs.
 
         Raises:
             OSError: The file cannot be written.
         """
         os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-        entry = {"name": name, "pid": os.getpid(), "addresses": addresses}
+        entry = {"name": name, "mesh": mesh, "pid": os.getpid(), "addresses": addresses}
         atomic.write(self.path, json.dumps(entry).encode())
 
     def remove(self) -> None:
@@ -58,8 +60,11 @@ class Entry:
             os.unlink(self.path)
 
 
-def running(state: str) -> Iterator[Running]:
-    """Yields the sidecars of a state directory, by name. Forgets those whose process is gone."""
+def running(state: str, mesh: str) -> Iterator[Running]:
+    """Yields the sidecars of a mesh in a state directory, by name.
+
+    Forgets those whose process is gone.
+    """
     directory = os.path.join(state, "running")
     found: list[Running] = []
     for name in os.listdir(directory) if os.path.isdir(directory) else ():
@@ -71,13 +76,14 @@ def running(state: str) -> Iterator[Running]:
             found.append(one)
         else:
             Entry(path).remove()
-    yield from sorted(found, key=lambda one: (one.name, one.pid))
+    of_mesh = [one for one in found if one.mesh == mesh]
+    yield from sorted(of_mesh, key=lambda one: (one.name, one.pid))
 
 
 def _read(path: str) -> Running | None:
     try:
         with open(path, encoding="utf-8") as file:
             raw = json.load(file)
-        return Running(str(raw["name"]), int(raw["pid"]), dict(raw["addresses"]))
+        return Running(str(raw["name"]), raw["mesh"], int(raw["pid"]), dict(raw["addresses"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None  # removed meanwhile, or not ours

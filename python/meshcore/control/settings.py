@@ -97,6 +97,12 @@ class Settings:
     @property
     def key(self) -> str:
         """A file name for this sidecar among those that share the state directory."""
-        parts = (self.wanted.namespace, self.wanted.service, self.wanted.version or "",
-                 self.wanted.address or "")  # fmt: skip
+        wanted = self.wanted
+        parts = (mesh_name(self.mesh), wanted.namespace, wanted.service, wanted.version,
+                 wanted.address)  # fmt: skip
         return ",".join(part for part in parts if part).replace("/", "_").replace(":", "_")
+
+
+def mesh_name(mesh: str) -> str:
+    """Returns a short name of a mesh among those that share a state directory."""
+    return mesh.rstrip("/").rpartition("/")[2]
