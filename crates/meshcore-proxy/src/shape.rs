@@ -42,11 +42,17 @@ pub(crate) async fn shape<'s>(
     }
     add_request_id(walk.worker, exchange.head)?;
     match walk.client.direction {
-        Direction::Inbound => tell_identity(walk, exchange.head)?,
-        // The next sidecar tells who calls; what the application says of itself is not known to
+        Direction::Inbound => {
+            if !walk.client.is_mtls() {
+                exchange.head.fields.remove(Known::XEnvoyOriginalPath);
+            }
+            tell_identity(walk, exchange.head)?;
+        }
+        // The next sidecar tells who calls, and logs what was asked; what the application says of itself is not known to
         // be true. Source: Envoy's `SANITIZE`, as of Istio's outbound listeners.
         Direction::Outbound => {
             exchange.head.fields.remove(Known::XForwardedClientCert);
+            exchange.head.fields.remove(Known::XEnvoyOriginalPath);
         }
     }
     edit_request(&routed, exchange.head)?;

@@ -119,6 +119,19 @@ fn an_early_answer_to_a_large_body_reaches_the_client() {
 }
 
 #[test]
+fn an_answer_before_a_reset_reaches_the_client() {
+    let answer = Step::answer(403, "no");
+    let upstream = Scripted::start([vec![Step::head(), answer, Step::Reset]]);
+    let sidecar = sidecar_to(&[upstream.address()]);
+    for _ in 0..20 {
+        let mut client = Client::connect(sidecar.outbound());
+        client.send("POST / HTTP/1.1\r\nHost: app\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let status = client.answer().status();
+        assert!(matches!(status, 403 | 503), "{status}");
+    }
+}
+
+#[test]
 fn head_has_no_body_and_keeps_its_length() {
     let app = Application::start(|_| {
         Reply::raw("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\netag: a\r\n\r\n")

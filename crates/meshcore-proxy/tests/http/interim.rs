@@ -185,6 +185,30 @@ fn connect_opens_a_tunnel_to_a_service_and_to_an_address() {
 }
 
 #[test]
+fn connect_reaches_nothing_from_the_mesh_side() {
+    let app = Application::echo("app");
+    let sidecar = Sidecar::of("app").inbound(80, app.address()).start();
+    let target = app.address();
+    let mut client = Client::connect(sidecar.inbound());
+    let answer = client.ask(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+    assert_eq!(answer.status(), 404);
+    assert!(client.is_closed());
+}
+
+#[test]
+fn http_2_cannot_be_had_by_an_upgrade() {
+    // Whoever got it could ask for anything behind the back of policy.
+    let upstream = Scripted::start([vec![Step::head(), Step::answer(200, "no")]]);
+    let sidecar = sidecar_to(&[upstream.address()]);
+    let mut client = Client::connect(sidecar.outbound());
+    let fields =
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
+    assert_eq!(client.ask(format!("GET / HTTP/1.1\r\nHost: app\r\n{fields}\r\n")).status(), 200);
+    let asked = upstream.text(0).to_lowercase();
+    assert!(!asked.contains("h2c") && !asked.contains("http2-settings"), "{asked}");
+}
+
+#[test]
 fn connect_is_refused_where_it_leads_nowhere() {
     let mesh = MeshBuilder::new().settings(json!({"outbound_policy": "registry_only"}));
     let sidecar = Sidecar::outbound_to(&mesh);

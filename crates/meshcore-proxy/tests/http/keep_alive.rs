@@ -59,6 +59,37 @@ fn garbage_after_a_good_request_is_refused_after_its_answer() {
 }
 
 #[test]
+fn an_empty_line_before_a_request_is_ignored() {
+    let app = Application::echo("v1");
+    let sidecar = sidecar_to(&[app.address()]);
+    let mut client = Client::connect(sidecar.outbound());
+    assert_eq!(client.ask(format!("{}\r\n{}", get("/1"), get("/2"))).status(), 200);
+    assert_eq!(client.answer().status(), 200);
+    assert_eq!(client.ask(format!("\r\n{}", get("/3"))).status(), 200);
+    assert_eq!(app.seen().len(), 3);
+}
+
+#[test]
+fn options_of_the_server_as_a_whole_are_asked_for() {
+    let app = Application::echo("v1");
+    let sidecar = sidecar_to(&[app.address()]);
+    let mut client = Client::connect(sidecar.outbound());
+    assert_eq!(client.ask("OPTIONS * HTTP/1.1\r\nHost: app\r\n\r\n").status(), 200);
+    assert_eq!(app.last().line(), "OPTIONS * HTTP/1.1");
+}
+
+#[test]
+fn a_client_that_asks_to_close_is_closed_after_its_answer() {
+    let app = Application::echo("v1");
+    let sidecar = sidecar_to(&[app.address()]);
+    let mut client = Client::connect(sidecar.outbound());
+    client.send(post("/", "Connection: close\r\n", "body") + &get("/ignored"));
+    assert_eq!(client.answer().status(), 200);
+    assert!(client.is_closed());
+    assert_eq!(app.seen().len(), 1);
+}
+
+#[test]
 fn http_1_0_is_answered_and_closed() {
     let app = Application::echo("v1");
     let sidecar = sidecar_to(&[app.address()]);

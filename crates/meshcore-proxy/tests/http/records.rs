@@ -144,7 +144,10 @@ fn a_line_of_json_says_how_a_request_went() {
     assert_eq!(answer.status(), 200);
     assert_eq!(app.last().line(), "POST /new/x?q=\"1 HTTP/1.1");
     assert_eq!(client.ask(get("/none")).status(), 404);
-    let lines = log.objects(2);
+    client.ask("GET /old HTTP/1.1\r\nHost: app\r\nX-Envoy-Original-Path: /forged\r\n\r\n");
+    assert_eq!(app.last().fields("x-envoy-original-path"), ["/old"]);
+    let lines = log.objects(3);
+    assert_eq!(lines[2]["path"], "/old");
     for (key, expected) in [
         ("method", json!("POST")),
         ("path", json!("/old/x?q=\"1")),

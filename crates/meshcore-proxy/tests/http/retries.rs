@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use meshcore_testkit::{Application, Client, MeshBuilder, Reply, Scripted, Sidecar, Step};
+use meshcore_testkit::{Application, Client, Gate, MeshBuilder, Reply, Scripted, Sidecar, Step};
 use meshcore_testkit::{host, rule};
 use serde_json::{Value, json};
 
@@ -189,6 +189,41 @@ fn a_reset_is_retried_with_the_whole_body() {
     let mut client = Client::connect(sidecar.outbound());
     assert_eq!(client.ask(post("/", "", "bbbb")).text(), "good");
     assert!(upstream.text(1).ends_with("\r\n\r\nbbbb"), "{}", upstream.text(1));
+}
+
+#[test]
+fn a_chunked_body_is_sent_again_with_its_trailers() {
+    let app = failing(2);
+    let policy = retries(2, &["5xx"], &[]);
+    let sidecar = sidecar(&[app.address()], json!({"retries": policy}));
+    let request = "POST / HTTP/1.1\r\nHost: app\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   3\r\nabc\r\n4\r\ndefg\r\n0\r\nx-sum: 7\r\n\r\n";
+    let answer = Client::connect(sidecar.outbound()).ask(request);
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "abcdefg"));
+    let seen = app.seen();
+    assert_eq!(seen.len(), 3);
+    assert!(seen.iter().all(|one| one.body == b"abcdefg" && one.trailers.trim() == "x-sum: 7"));
+}
+
+#[test]
+fn retries_at_a_time_are_limited() {
+    let gate = Gate::default();
+    let bad = vec![Step::head(), Step::answer(503, "bad"), Step::UntilClosed];
+    let held = vec![Step::head(), Step::Wait(gate.clone()), Step::answer(200, "held")];
+    let upstream = Scripted::start([bad.clone(), held, bad]);
+    let mesh = mesh_of(&[upstream.address()])
+        .policy("app", json!({"connection_pool": {"max_retries": 1}}), &[])
+        .route("app", [forward(json!({"retries": retries(2, &["5xx"], &[])}))]);
+    let sidecar = Sidecar::outbound_to(&mesh);
+    let mut first = Client::connect(sidecar.outbound());
+    first.send(get("/"));
+    upstream.wait_for(1, "\r\n\r\n");
+    assert_eq!(Client::connect(sidecar.outbound()).ask(get("/")).status(), 503);
+    assert_eq!(upstream.connections(), 3);
+    sidecar.series("meshcore_retries_refused_total", &[], 1);
+    sidecar.series("istio_requests_total", &[("response_flags", "UO")], 1);
+    gate.open();
+    assert_eq!(first.answer().text(), "held");
 }
 
 #[test]

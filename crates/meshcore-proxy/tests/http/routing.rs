@@ -169,6 +169,20 @@ fn weights_divide_the_requests() {
 }
 
 #[test]
+fn a_share_of_nothing_gets_nothing() {
+    let two = Two::new();
+    let split = json!({"forward": [
+        {"host": host("app"), "weight": 100}, {"host": host("other"), "weight": 0},
+    ]});
+    let sidecar = two.sidecar([rule(split, json!({}))]);
+    let mut client = Client::connect(sidecar.outbound());
+    for _ in 0..100 {
+        assert_eq!(client.ask(get("/")).status(), 200);
+    }
+    assert_eq!(two.other.seen(), []);
+}
+
+#[test]
 fn subsets_choose_endpoints_by_label() {
     let (one, two) = (Application::echo("v1"), Application::echo("v2"));
     let subset =
