@@ -264,7 +264,7 @@ impl TelemetryBatch {
         if records.len() >= RECORDS {
             let full = std::mem::take(&mut *records);
             drop(records);
-            let _dropped = worker.shared.hooks.finished(full); // counted on the other side
+            let _dropped = worker.guard(|host| host.finished(full)); // counted on the other side
         }
     }
 
@@ -272,7 +272,8 @@ impl TelemetryBatch {
     pub(crate) fn flush(&self, worker: &Worker) {
         let records = std::mem::take(&mut *self.records.borrow_mut());
         if !records.is_empty() {
-            let _dropped = worker.shared.hooks.finished(records); // counted on the other side
+            // Counted on the other side.
+            let _dropped = worker.guard(|host| host.finished(records));
         }
     }
 }

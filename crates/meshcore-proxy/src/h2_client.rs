@@ -129,6 +129,9 @@ impl H2Connection {
 
     /// Whether it lives, and is used or was not long ago.
     pub(crate) fn is_worth_keeping(&self, now_s: u64) -> bool {
+        if self.active.get() > 0 {
+            self.idle_since_s.set(now_s);
+        }
         let idle_s = now_s.saturating_sub(self.idle_since_s.get());
         let is_idle_too_long = self.max_idle_s > 0 && idle_s >= self.max_idle_s;
         let is_used = self.active.get() > 0;

@@ -26,7 +26,7 @@ use crate::serve_h1::linger;
 use crate::stream::{Conn, Stream};
 use crate::target::{Busy, choose_upstream};
 use crate::tunnel::{Moved, TunnelStream, relay};
-use crate::worker::Worker;
+use crate::worker::{Pinned, Worker};
 
 /// How often the bytes of a connection are counted while it is open. Source: Istio's
 /// `reportingInterval` for TCP.
@@ -65,7 +65,7 @@ pub(crate) async fn serve_outbound(
     let started = Instant::now();
     let Some(original) = client.original else { return };
     let opened = open_outbound(worker, client, &snapshot, TcpDestination::Address(original)).await;
-    finish(worker, client, &snapshot, (stream, buffer, started), opened).await;
+    finish(worker, client, snapshot, (stream, buffer, started), opened).await;
 }
 
 /// Carries a connection to the application, if policy allows it.
@@ -78,7 +78,7 @@ pub(crate) async fn serve_inbound(
     let started = Instant::now();
     let Some(port) = snapshot.inbound.port(client.port) else { return };
     let opened = open_inbound(worker, client, &snapshot, port).await;
-    finish(worker, client, &snapshot, (stream, buffer, started), opened).await;
+    finish(worker, client, snapshot, (stream, buffer, started), opened).await;
 }
 
 /// Answers an HTTP/1 CONNECT and carries what follows.
@@ -94,7 +94,7 @@ pub(crate) async fn connect_tunnel(
         Ok(opened) => {
             if conn.write_all(ESTABLISHED).await.is_ok() {
                 let side = (conn.into_inner(), buffer, started);
-                finish(worker, client, &snapshot, side, Ok(opened)).await;
+                finish(worker, client, snapshot, side, Ok(opened)).await;
             }
         }
         Err(failure) => {
@@ -139,6 +139,7 @@ pub(crate) async fn accept_tunnel(
             let Ok(send) = respond.send_response(established, false) else { return };
             let stream = Stream::Tunnel(Box::new(TunnelStream::new(receive, send, None)));
             let inner = Client { port, ..Client::clone(client) };
+            drop(snapshot);
             serve_inner(worker, inner, stream).await;
         }
         Direction::Outbound => {
@@ -153,7 +154,7 @@ pub(crate) async fn accept_tunnel(
             let Ok(send) = respond.send_response(established, false) else { return };
             let stream = Stream::Tunnel(Box::new(TunnelStream::new(receive, send, None)));
             let side = (stream, Buffer::new(), started);
-            finish(worker, client, &snapshot, side, Ok(opened)).await;
+            finish(worker, client, snapshot, side, Ok(opened)).await;
         }
     }
 }
@@ -360,18 +361,20 @@ async fn open_inbound(
     })
 }
 
-/// Carries the bytes, counts and logs them.
+/// Carries the bytes, counts and logs them. The snapshot is given back before: a connection may
+/// last longer than many of them.
 async fn finish(
     worker: &Rc<Worker>,
     client: &Client,
-    snapshot: &Snapshot,
+    snapshot: Pinned,
     (stream, buffer, started): (Stream, Buffer, Instant),
     opened: Result<Opened, Failure>,
 ) {
     let moved = Moved::default();
     match opened {
         Ok(opened) => {
-            let series = series(worker, client, snapshot, (&opened, Flags::default()));
+            let series = series(worker, client, &snapshot, (&opened, Flags::default()));
+            drop(snapshot);
             series.opened();
             let Opened { stream: upstream, busy: _busy, slot: _slot, cluster, idle, .. } = opened;
             let relaying = relay((stream, buffer), (upstream, Buffer::new()), &moved);

@@ -60,8 +60,12 @@ impl Worker {
         }
     }
 
-    /// Calls the host; if it panics, this hook has failed and nothing else.
-    fn guard<T>(&self, call: impl FnOnce(&dyn HookHost) -> T) -> Result<T, HookError> {
+    /// Calls the host; if it panics, this call has failed and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// `Raised` when it panics.
+    pub(crate) fn guard<T>(&self, call: impl FnOnce(&dyn HookHost) -> T) -> Result<T, HookError> {
         let host = &*self.shared.hooks;
         catch_unwind(AssertUnwindSafe(|| call(host))).map_err(|_panic| {
             self.recorder.count(Counter::Panics, 1);

@@ -1,7 +1,7 @@
 //! Hooks as the pipeline calls them, answered by a host that is not Python.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use meshcore_model::Hook;
@@ -44,7 +44,8 @@ pub(crate) struct Double {
     unanswered: Mutex<Vec<oneshot::Sender<Result<Decision, HookError>>>>,
     finished: Mutex<Vec<RequestRecord>>,
     epoch: AtomicU64,
-    pub(crate) epoch_panics: std::sync::atomic::AtomicBool,
+    pub(crate) epoch_panics: AtomicBool,
+    finished_panics: AtomicBool,
 }
 
 impl Double {
@@ -93,6 +94,7 @@ impl HookHost for Double {
     }
 
     fn finished(&self, records: Vec<RequestRecord>) -> bool {
+        assert!(!self.finished_panics.load(Ordering::SeqCst), "a bug of the host");
         self.finished.lock().extend(records);
         true
     }
@@ -371,4 +373,16 @@ fn finished_requests_are_shown_with_what_was_declared() {
     assert_eq!((record.path.as_str(), record.status), ("/a", 200));
     assert_eq!(record.attributes.len(), 1);
     assert_eq!(record.attributes.first().unwrap().1.as_deref(), Some("red"));
+}
+
+#[test]
+fn a_host_that_panics_over_records_stops_no_clock() {
+    let application = Application::echo("v1");
+    let host = Arc::new(Double::default());
+    host.finished_panics.store(true, Ordering::SeqCst);
+    let sidecar = beside(&application, hook("telemetry", json!({"reads": []})), &host);
+    for panics in [1, 2] {
+        assert_eq!(get(&sidecar, "/", "").status(), 200);
+        sidecar.series("meshcore_panics_total", &[], panics); // by the clock, once a second
+    }
 }
