@@ -263,10 +263,13 @@ pub(crate) async fn resolve_host(
         return Ok(SocketAddr::new(address, port));
     }
     let unknown = |cause: String| Failure::because(Kind::NoEndpoint, cause);
-    let mut addresses = tokio::net::lookup_host((host, port))
+    let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port))
         .await
-        .map_err(|error| unknown(format!("{host}: {error}")))?;
-    addresses.next().ok_or_else(|| unknown(format!("{host}: no address")))
+        .map_err(|error| unknown(format!("{host}: {error}")))?
+        .collect();
+    // One address is tried: more hosts have IPv6 addresses than are reached by them.
+    let chosen = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+    chosen.copied().ok_or_else(|| unknown(format!("{host}: no address")))
 }
 
 /// Whether the request opens a tunnel and is carried another way.

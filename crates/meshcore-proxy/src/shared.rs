@@ -120,9 +120,9 @@ impl Shared {
         }
     }
 
-    /// Waits for the next change.
-    pub(crate) async fn changed(&self) {
-        self.changed.notified().await;
+    /// The next change, counted from this call.
+    pub(crate) fn changed(&self) -> impl Future<Output = ()> {
+        self.changed.notified()
     }
 
     /// Asks all workers to close an idle connection of a cluster that is full.

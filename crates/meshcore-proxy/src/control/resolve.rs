@@ -19,6 +19,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// addresses that it had.
 pub(super) async fn keep_resolved(control: Arc<Control>) {
     loop {
+        let changed = control.shared.changed(); // also one that comes while names are looked up
         let snapshot = control.shared.cell.load();
         let mut hosts = BTreeSet::new();
         for cluster in snapshot.clusters() {
@@ -43,7 +44,7 @@ pub(super) async fn keep_resolved(control: Arc<Control>) {
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
-            () = control.shared.changed() => {}
+            () = changed => {}
         }
     }
 }

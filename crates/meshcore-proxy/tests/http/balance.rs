@@ -50,16 +50,19 @@ fn the_less_busy_endpoint_gets_the_request() {
     let free = Application::echo("free");
     let sidecar =
         sidecar(&[busy.address(), free.address()], json!({"load_balancer": "least_request"}));
-    // One request is held by the busy endpoint, sooner or later; of two endpoints both are
+    // Sooner or later the busy endpoint gets a request, and holds it; of two endpoints both are
     // looked at, so that all others go to the free one.
-    let mut held = Vec::new();
-    while busy.connections() == 0 {
+    let mut asked = 0;
+    let _held = loop {
         let mut client = Client::connect(sidecar.outbound());
         client.send(get("/"));
-        held.push(client);
-        assert!(held.len() < 100, "the endpoint was never chosen");
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
+        while busy.connections() == 0 && client.is_silent_for(Duration::from_millis(1)) {}
+        if busy.connections() > 0 {
+            break client;
+        }
+        asked += 1;
+        assert!(asked < 1000, "the endpoint was never chosen");
+    };
     busy.wait_for(0, "\r\n\r\n");
     for _ in 0..20 {
         let mut client = Client::connect(sidecar.outbound());
@@ -164,6 +167,17 @@ fn a_connection_carries_no_more_than_its_share() {
     }
     let connections: Vec<usize> = app.seen().iter().map(|seen| seen.connection).collect();
     assert_eq!(connections, [0, 1, 2, 3]);
+}
+
+#[test]
+fn an_idle_connection_is_closed_at_its_limit() {
+    let upstream =
+        Scripted::start([vec![Step::head(), Step::answer(200, "ok"), Step::UntilClosed]]);
+    let pool = json!({"connection_pool": {"http_idle_timeout_ms": 500}});
+    let sidecar = sidecar(&[upstream.address()], pool);
+    assert_eq!(Client::connect(sidecar.outbound()).ask(get("/")).status(), 200);
+    upstream.wait_until_closed(0);
+    sidecar.series("meshcore_upstream_connections_open", &[], 0);
 }
 
 #[test]

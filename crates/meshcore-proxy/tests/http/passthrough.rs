@@ -1,8 +1,9 @@
 //! Hosts that the mesh does not know, and calls that would come back.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
-use meshcore_testkit::{Application, Client, MeshBuilder, Sidecar};
+use meshcore_testkit::{Application, Client, MeshBuilder, Sidecar, WITHIN, origin};
 use serde_json::json;
 
 use crate::mesh_of;
@@ -32,6 +33,29 @@ fn an_unknown_host_is_reached_by_address_and_by_name() {
         ("response_code", "200"),
     ];
     sidecar.series("istio_requests_total", &labels, 2);
+}
+
+#[test]
+fn a_service_that_is_found_by_name_is_reached() {
+    let app = Application::echo("named");
+    let service = json!({
+        "origin": origin("ServiceEntry", "named"),
+        "host": "named.example", "name": "named.example", "namespace": "default",
+        "ports": [{"number": 80, "name": "main", "protocol": "http"}],
+        "location": "external", "resolution": "dns",
+        "endpoints": [{
+            "origin": origin("WorkloadEntry", "named"), "name": "named", "namespace": "default",
+            "address": "localhost", "ports": {"main": app.address().port()},
+            "service_account": "default",
+        }],
+    });
+    let sidecar = Sidecar::outbound_to(&registry_only().resource("services", service));
+    let deadline = Instant::now() + WITHIN;
+    let mut answer = to(&sidecar, "named.example");
+    while answer.status() == 503 && Instant::now() < deadline {
+        answer = to(&sidecar, "named.example"); // the name is looked up from the start on
+    }
+    assert!(answer.text().starts_with("named\n"), "{answer:?}");
 }
 
 #[test]
