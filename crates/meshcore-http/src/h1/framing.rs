@@ -202,14 +202,18 @@ impl<'a> Framing<'a> {
 }
 
 /// The number that `text` is, if it is decimal digits only and fits. Source: RFC 9110 §8.6.
+///
+/// It has to fit into 64 bits with a sign: an origin that counts so would overflow, and read
+/// another length than we.
 pub(crate) fn parse_length(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
-    text.iter().try_fold(0_u64, |sum, byte| {
+    let length = text.iter().try_fold(0_u64, |sum, byte| {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte.wrapping_sub(b'0')))?;
         sum.checked_mul(10)?.checked_add(digit)
-    })
+    })?;
+    (length <= i64::MAX.cast_unsigned()).then_some(length)
 }
 
 /// 501 for codings before one final `chunked`, 400 for what no length can be told from.

@@ -159,7 +159,7 @@ fn bodies_are_framed_by_their_fields() {
         ("", BodyKind::None),
         ("Content-Length: 0\r\n", BodyKind::Length(0)),
         ("Content-Length: 7\r\n", BodyKind::Length(7)),
-        ("content-length:00018446744073709551615 \r\n", BodyKind::Length(u64::MAX)),
+        ("content-length:0009223372036854775807 \r\n", BodyKind::Length(u64::MAX >> 1)),
         ("Transfer-Encoding: chunked\r\n", BodyKind::Chunked),
         ("transfer-encoding: Chunked\t\r\n", BodyKind::Chunked),
     ] {

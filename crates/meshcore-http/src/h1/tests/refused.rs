@@ -171,6 +171,11 @@ const HEADS: &[(&str, Rejected, &[u8])] = &[
     ("absolute form and trailing dot", R::AuthorityMismatch, b"GET http://a/ HTTP/1.1\r\nHost: a.\r\n\r\n"),
     // --- Content-Length ---
     ("signed length", R::BadContentLength, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\n"),
+    (
+        "length that a signed reader cannot count",
+        R::BadContentLength,
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9223372036854775808\r\n\r\n",
+    ),
     ("negative length", R::BadContentLength, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n"),
     ("list of lengths", R::BadContentLength, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5,5\r\n\r\n"),
     ("list of lengths with space", R::BadContentLength, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\n"),

@@ -37,7 +37,7 @@ const REFUSED: &[(&str, R, &[u8])] = &[
     (
         "length above 64 bits",
         R::BadContentLength,
-        b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775808\r\n\r\n",
     ),
     (
         "two lengths",
