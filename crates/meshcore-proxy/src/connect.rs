@@ -77,7 +77,7 @@ impl<'a> Plan<'a> {
         must_be_new: bool,
     ) -> Result<Connection, Failure> {
         if self.http2 {
-            return self.h2(worker, host, must_be_new).await.map(Connection::H2);
+            return self.h2(worker, host).await.map(Connection::H2);
         }
         self.h1(worker, host, must_be_new).await.map(Connection::H1)
     }
@@ -130,25 +130,39 @@ impl<'a> Plan<'a> {
         Ok(Box::new(H1Connection::new(stream, (worker.now_s(), epoch), (slot, open))))
     }
 
-    async fn h2(
-        &self,
-        worker: &Rc<Worker>,
-        host: &[u8],
-        must_be_new: bool,
-    ) -> Result<Rc<H2Connection>, Failure> {
+    /// A connection that failed is not among those kept, so that none has to be passed over.
+    async fn h2(&self, worker: &Rc<Worker>, host: &[u8]) -> Result<Rc<H2Connection>, Failure> {
         let (pools, key) = (&worker.pools, &self.upstream.key);
+        let limited = self.cluster.and_then(|cluster| Some((worker.usage(cluster)?, cluster)));
+        let mut queued = None;
         loop {
             let epoch = worker.shared.trust_epoch();
-            let kept = pools.h2_with_room(key, epoch).filter(|_| !must_be_new);
-            if let Some(connection) = kept {
+            if let Some(connection) = pools.h2_with_room(key, epoch) {
                 worker.recorder.count(Counter::UpstreamConnectionsReused, 1);
                 return Ok(connection);
             }
             let _waiting = Counted::begin(&worker.recorder, Gauge::RequestsPending);
-            let opening = Box::pin(self.open_h2(worker, host, epoch));
-            if let Some(connection) = pools.open_h2(key, opening).await? {
-                return Ok(connection);
+            if let Some(opened) = pools.opened_h2(key).await {
+                opened?;
+                continue;
             }
+            let slot = match &limited {
+                None => None,
+                Some((usage, cluster)) => match usage.open(cluster.limits.max_connections) {
+                    Ok(slot) => Some(slot),
+                    // Streams of ours will end; what other workers have is theirs.
+                    Err(_full) if pools.has_h2(key) => {
+                        if queued.is_none() {
+                            let turn = usage.queue(cluster.limits.max_pending);
+                            queued = Some(turn.map_err(|full| overflow(worker, full))?);
+                        }
+                        usage.wait().await;
+                        continue;
+                    }
+                    Err(full) => return Err(overflow(worker, full)),
+                },
+            };
+            return pools.open_h2(key, Box::pin(self.open_h2(worker, host, (epoch, slot)))).await;
         }
     }
 
@@ -156,9 +170,8 @@ impl<'a> Plan<'a> {
         &self,
         worker: &Rc<Worker>,
         host: &[u8],
-        trust_epoch: u64,
+        (trust_epoch, slot): (u64, Option<Slot>),
     ) -> Result<Rc<H2Connection>, Failure> {
-        let slot = self.h2_slot(worker)?;
         let stream = Box::pin(self.connect(worker, Speaking::Http2, host)).await?;
         let limits = match self.cluster {
             Some(cluster) => H2Limits {
@@ -175,14 +188,12 @@ impl<'a> Plan<'a> {
             },
         };
         let open = Counted::begin(&worker.recorder, Gauge::UpstreamConnectionsOpen);
-        H2Connection::begin(stream, limits, worker.now_s(), (slot, open)).await
-    }
-
-    fn h2_slot(&self, worker: &Worker) -> Result<Option<Slot>, Failure> {
-        let Some(cluster) = self.cluster else { return Ok(None) };
-        let Some(usage) = worker.usage(cluster) else { return Ok(None) };
-        let limit = cluster.limits.max_connections;
-        usage.open(limit).map(Some).map_err(|full| overflow(worker, full))
+        let beginning = H2Connection::begin(stream, limits, worker.now_s(), (slot, open));
+        let within = self.upstream.connect_within;
+        tokio::time::timeout(within, beginning).await.unwrap_or_else(|_late| {
+            let cause = format!("{}: no HTTP/2 settings within {within:?}", self.upstream.dial);
+            Err(Failure::because(Kind::UpstreamConnectTimeout, cause))
+        })
     }
 
     async fn connect(

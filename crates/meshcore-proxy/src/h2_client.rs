@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -42,7 +43,7 @@ pub(crate) struct H2Connection {
     max_requests: u32,
     pub(crate) local: Option<SocketAddr>,
     /// Counts it against the limit of its cluster while it exists.
-    _slot: Option<Slot>,
+    slot: Option<Slot>,
     _open: Counted,
 }
 
@@ -74,11 +75,12 @@ pub(crate) struct Active {
 }
 
 impl H2Connection {
-    /// Begins HTTP/2 on `stream` and drives it on the current worker.
+    /// Begins HTTP/2 on `stream`, waits for the peer's settings, and drives it on the current
+    /// worker. A peer may take its time with them: the caller sets the limit.
     ///
     /// # Errors
     ///
-    /// `UpstreamProtocol` when the peer does not speak HTTP/2.
+    /// `UpstreamProtocol` when the peer does not speak HTTP/2, `UpstreamRefused` when it closes.
     pub(crate) async fn begin(
         stream: Stream,
         limits: H2Limits,
@@ -91,6 +93,7 @@ impl H2Connection {
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_header_list_size(MAX_HEADER_LIST_BYTES)
+            .initial_max_send_streams(0)
             .enable_push(false)
             .handshake::<_, Bytes>(io);
         let (send, connection) = Box::pin(handshake)
@@ -98,9 +101,18 @@ impl H2Connection {
             .map_err(|error| Failure::because(Kind::UpstreamProtocol, error))?;
         let is_closed = Rc::new(Cell::new(false));
         let closed = Rc::clone(&is_closed);
+        let mut driving = Box::pin(drive_client(connection, drain));
+        // More streams than the peer takes would wait in line there, behind others that may
+        // never end: how many it takes is known first.
+        poll_fn(|cx| match driving.as_mut().poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(Err(never_began(ended))),
+            Poll::Pending if send.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        })
+        .await?;
         tokio::task::spawn_local(async move {
             // The requests on it hear of its end by themselves.
-            let _ended = drive_client(connection, drain).await;
+            let _ended = driving.await;
             closed.set(true);
         });
         Ok(Rc::new(Self {
@@ -114,7 +126,7 @@ impl H2Connection {
             max_streams: limits.streams,
             max_requests: limits.requests,
             local,
-            _slot: slot,
+            slot,
             _open: open,
         }))
     }
@@ -125,6 +137,11 @@ impl H2Connection {
         let most = self.send.current_max_send_streams().min(streams);
         let active = usize::try_from(self.active.get()).unwrap_or(usize::MAX);
         !self.is_closed.get() && active < most && self.requests.get() < self.max_requests
+    }
+
+    /// Whether nothing is on it and nothing will be.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_closed.get() && self.active.get() == 0
     }
 
     /// Whether it lives, and is used or was not long ago.
@@ -224,6 +241,18 @@ impl Drop for Active {
         let count = &self.connection.active;
         count.set(count.get().saturating_sub(1));
         self.connection.idle_since_s.set(self.now_s);
+        if let Some(slot) = &self.connection.slot {
+            slot.give_way();
+        }
+    }
+}
+
+/// The connection has ended before any request was sent.
+fn never_began(ended: Result<(), h2::Error>) -> Failure {
+    match ended.map_err(|error| failure(&error)) {
+        Err(failure) if failure.kind() == Kind::UpstreamProtocol => failure,
+        Err(failure) => Failure::because(Kind::UpstreamRefused, failure.reason()),
+        Ok(()) => Failure::because(Kind::UpstreamRefused, "closed before it spoke HTTP/2"),
     }
 }
 

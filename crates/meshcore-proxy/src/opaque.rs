@@ -277,6 +277,10 @@ async fn tunnels(
         if let Some(kept) = worker.pools.h2_with_room(&upstream.key, trust_epoch) {
             return Ok((kept, true));
         }
+        if let Some(opened) = worker.pools.opened_h2(&upstream.key).await {
+            opened?;
+            continue;
+        }
         let opening = async {
             let stream = Box::pin(upstream.connect(worker, Speaking::Http2, &cluster.host)).await?;
             let limits = H2Limits {
@@ -288,9 +292,7 @@ async fn tunnels(
             let open = Counted::begin(&worker.recorder, Gauge::UpstreamConnectionsOpen);
             H2Connection::begin(stream, limits, worker.now_s(), (None, open)).await
         };
-        if let Some(opened) = worker.pools.open_h2(&upstream.key, Box::pin(opening)).await? {
-            return Ok((opened, false));
-        }
+        return Ok((worker.pools.open_h2(&upstream.key, Box::pin(opening)).await?, false));
     }
 }
 

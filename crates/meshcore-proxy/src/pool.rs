@@ -159,32 +159,43 @@ impl Pools {
         key: &UpstreamKey,
         trust_epoch: u64,
     ) -> Option<Rc<H2Connection>> {
-        let pools = self.h2.borrow();
+        let mut pools = self.h2.borrow_mut();
+        let connections = pools.get_mut(key)?;
+        // What has ended makes room at once, and not when somebody sweeps.
+        connections.retain(|connection| !connection.is_over());
         let has_room = |connection: &&Rc<H2Connection>| {
             connection.trust_epoch >= trust_epoch && connection.has_room()
         };
-        pools.get(key)?.iter().find(has_room).map(Rc::clone)
+        connections.iter().find(has_room).map(Rc::clone)
     }
 
-    /// An HTTP/2 connection made by `open`, and kept to be shared by requests. Whoever comes
-    /// while another one is being made waits for that, and gets `None` to look again.
+    /// Whether there is a connection whose streams will end here.
+    pub(crate) fn has_h2(&self, key: &UpstreamKey) -> bool {
+        self.h2.borrow().get(key).is_some_and(|connections| !connections.is_empty())
+    }
+
+    /// Waits for the HTTP/2 connection that is being made; `None` when none is.
+    pub(crate) async fn opened_h2(&self, key: &UpstreamKey) -> Option<Result<(), Failure>> {
+        let opening = self.opening.borrow().get(key).map(Rc::clone)?;
+        opening.ended.notified().await;
+        let failed = opening.failed.borrow();
+        Some(match &*failed {
+            Some((kind, cause)) => Err(Failure::because(*kind, cause.clone())),
+            None => Ok(()),
+        })
+    }
+
+    /// An HTTP/2 connection made by `open`, and kept to be shared by requests. Who wants one
+    /// asks [`Self::opened_h2`] first, so that one is made for all of them.
     ///
     /// # Errors
     ///
-    /// Those of `open`, also of another's that was waited for.
+    /// Those of `open`.
     pub(crate) async fn open_h2(
         &self,
         key: &UpstreamKey,
         open: impl Future<Output = Result<Rc<H2Connection>, Failure>>,
-    ) -> Result<Option<Rc<H2Connection>>, Failure> {
-        let begun = self.opening.borrow().get(key).map(Rc::clone);
-        if let Some(opening) = begun {
-            opening.ended.notified().await;
-            return match &*opening.failed.borrow() {
-                Some((kind, cause)) => Err(Failure::because(*kind, cause.clone())),
-                None => Ok(None),
-            };
-        }
+    ) -> Result<Rc<H2Connection>, Failure> {
         let opening = Rc::new(Opening::default());
         self.opening.borrow_mut().insert(key.clone(), Rc::clone(&opening));
         let opens = Opens { pools: self, key, opening };
@@ -192,7 +203,7 @@ impl Pools {
             Ok(connection) => {
                 let mut pools = self.h2.borrow_mut();
                 pools.entry_ref(key).or_default().push(Rc::clone(&connection));
-                Ok(Some(connection))
+                Ok(connection)
             }
             Err(failure) => {
                 *opens.opening.failed.borrow_mut() = Some((failure.kind(), failure.reason()));
@@ -301,6 +312,13 @@ impl Usage {
 }
 
 impl Slot {
+    /// A request on the connection has ended, for which another may wait.
+    pub(crate) fn give_way(&self) {
+        if self.is_wanted() {
+            self.usage.returned.notify_one();
+        }
+    }
+
     fn is_wanted(&self) -> bool {
         self.usage.pending.load(Ordering::Relaxed) > 0
     }

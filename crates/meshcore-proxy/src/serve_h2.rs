@@ -41,8 +41,9 @@ const LEAVE_S: u64 = 10;
 const PREFACE: Duration = Duration::from_secs(10);
 
 /// Streams that the client may reset before we have looked at them. Source: the defence against
-/// rapid reset (CVE-2023-44487); ordinary clients cancel a few.
-const MAX_PENDING_RESETS: usize = 20;
+/// rapid reset (CVE-2023-44487). A sidecar carries the calls of many clients on one connection,
+/// and all that fit on it may be given up at once; an attack comes in thousands.
+const MAX_PENDING_RESETS: usize = 200;
 
 /// Streams that we reset because of the client, before the connection is closed.
 const MAX_OWN_RESETS: usize = 1024;

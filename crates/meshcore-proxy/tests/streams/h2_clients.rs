@@ -478,3 +478,78 @@ fn a_connect_without_a_port_is_refused() {
         assert_eq!(error.reason(), Some(Reason::PROTOCOL_ERROR));
     });
 }
+
+#[test]
+fn a_client_that_is_gone_ends_all_its_requests() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let application = H2Application::start(move |mut call| {
+        let tell = tell.clone();
+        async move { tell.send(call.reset_by_client().await.unwrap()).unwrap() }
+    });
+    let sidecar = to_h2(&application);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut begun = Vec::new();
+    let client = runtime.block_on(H2Client::connect(sidecar.outbound()));
+    for _ in 0..3 {
+        let asking = client.begin(request("GET", HOST, "/", &[]), true);
+        begun.push(runtime.block_on(asking).unwrap());
+    }
+    eventually("the calls come", || application.calls() == 3);
+    runtime.shutdown_background(); // its sockets are closed, without a word
+    for _ in 0..3 {
+        assert_eq!(told.blocking_recv().unwrap(), Reason::CANCEL);
+    }
+}
+
+#[test]
+fn many_cancelled_at_once_do_no_harm_to_others() {
+    let gate = Arc::new(tokio::sync::Notify::new());
+    let opened = Arc::clone(&gate);
+    let application = H2Application::start(move |mut call| {
+        let gate = Arc::clone(&gate);
+        async move {
+            if call.head.uri.path() == "/kept" {
+                gate.notified().await;
+                call.answer(200, b"whole").await;
+            } else {
+                let _reset = call.reset_by_client().await;
+            }
+        }
+    });
+    let sidecar = to_h2(&application);
+    let bytes = |cancelled: u32| {
+        let head = |path| {
+            let method = (":method", "GET");
+            block(&[method, (":scheme", "http"), (":path", path), (":authority", HOST)])
+        };
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend(frame(4, 0, 0, &[]));
+        bytes.extend(frame(1, 0b101, 1, &head("/kept")));
+        for n in 1..=cancelled {
+            bytes.extend(frame(1, 0b101, 2 * n + 1, &head("/cancelled")));
+            bytes.extend(frame(3, 0, 2 * n + 1, &8_u32.to_be_bytes()));
+        }
+        bytes
+    };
+    run(async {
+        // A caller that gives up a hundred at once, and one that attacks by doing nothing else.
+        for (cancelled, is_an_attack) in [(99, false), (5000, true)] {
+            let mut stream = TcpStream::connect(sidecar.outbound()).await.unwrap();
+            let _may_be_closed = stream.write_all(&bytes(cancelled)).await;
+            if !is_an_attack {
+                opened.notify_one();
+            }
+            let mut came = Vec::new();
+            let mut piece = [0; 4096];
+            loop {
+                let count = stream.read(&mut piece).await.unwrap_or(0);
+                came.extend_from_slice(&piece[..count]);
+                let whole = came.windows(5).any(|window| window == b"whole");
+                if whole || count == 0 {
+                    assert_eq!(!whole, is_an_attack, "{cancelled}");
+                    break;
+                }
+            }
+        }
+    });
+}
