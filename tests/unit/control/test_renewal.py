@@ -1,0 +1,114 @@
+import pytest
+
+pytest.importorskip("meshcore.native")
+
+from meshcore.control import authority, renewal
+from meshcore.control.renewal import Given, Issuer, Renewal
+from meshcore.control.settings import Files
+from meshcore.errors import CertificateError
+
+IDENTITY = "spiffe://td/ns/default/sa/web"
+
+
+class Clock:
+    """`time` and `datetime` of the module, moved by hand."""
+
+    def __init__(self, monkeypatch, unix_seconds):
+        self.unix_seconds, self.monotonic_seconds = unix_seconds, 0.0
+        monkeypatch.setattr(renewal, "datetime", self)
+        monkeypatch.setattr(renewal, "time", self)
+
+    def monotonic(self):
+        return self.monotonic_seconds
+
+    def now(self, tz):  # noqa: ARG002 - there is only one
+        return self
+
+    def timestamp(self):
+        return self.unix_seconds
+
+    def move(self, seconds):
+        self.unix_seconds += seconds
+        self.monotonic_seconds += seconds
+
+
+@pytest.fixture
+def issuer(tmp_path):
+    return Issuer(str(tmp_path / "ca"), IDENTITY, "td", ("alias",), 24 * 3600)
+
+
+def test_a_certificate_is_renewed_around_half_its_life(issuer, monkeypatch):
+    one = Renewal(issuer)
+    first = one.materials
+    assert first.identity == IDENTITY
+    clock = Clock(monkeypatch, first.not_before)
+    life, used = first.not_after - first.not_before, []
+    clock.move(life * 0.44)
+    one.turn(used.append)
+    assert used == []
+    clock.move(life * 0.12)
+    one.turn(used.append)
+    (second,) = used
+    assert second is one.materials
+    assert second.serial != first.serial
+
+
+def test_sidecars_do_not_renew_at_once(issuer, monkeypatch):
+    renewed = set()
+    for _ in range(40):
+        with monkeypatch.context() as patch:
+            one = Renewal(issuer)
+            clock = Clock(patch, one.materials.not_before)
+            life, used = one.materials.not_after - one.materials.not_before, []
+            for step in range(45, 57):
+                clock.unix_seconds = one.materials.not_before + life * step / 100
+                clock.monotonic_seconds += 2
+                one.turn(used.append)
+                if used:
+                    renewed.add(step)
+                    break
+    assert len(renewed) > 3
+
+
+def test_a_failure_keeps_what_is_used_and_is_tried_again(issuer, monkeypatch, tmp_path, caplog):
+    one = Renewal(issuer)
+    clock = Clock(monkeypatch, one.materials.not_after)
+    hidden, used, first = tmp_path / "hidden", [], one.materials
+    (tmp_path / "ca" / authority.KEY).rename(hidden)
+    clock.move(2)
+    one.turn(used.append)
+    assert (used, one.materials) == ([], first)
+    assert "not renewed" in caplog.text
+    hidden.rename(tmp_path / "ca" / authority.KEY)
+    clock.move(2)
+    one.turn(used.append)
+    assert used == []  # not so soon
+    clock.move(renewal.RETRY_SECONDS)
+    one.turn(used.append)
+    assert len(used) == 1
+
+
+def test_files_are_read_again_when_they_change(tmp_path, monkeypatch):
+    ca = authority.open_or_create(str(tmp_path / "ca"), "td")
+    files = Files(*(str(tmp_path / name) for name in ("chain", "key", "roots")))
+
+    def write():
+        issued = ca.issue(IDENTITY, 3600)
+        (tmp_path / "chain").write_text(issued.chain)
+        (tmp_path / "key").write_text(issued.key)
+        (tmp_path / "roots").write_text(issued.root)
+        return issued.serial.lstrip("0")
+
+    first = write()
+    one = Renewal(Given(files, "td", ()))
+    clock, used = Clock(monkeypatch, 0), []
+    clock.move(2)
+    one.turn(used.append)
+    assert (used, one.materials.serial.lstrip("0")) == ([], first)
+    second = write()
+    clock.move(2)
+    one.turn(used.append)
+    assert one.materials.serial.lstrip("0") == second
+    (tmp_path / "key").unlink()
+    with pytest.raises(CertificateError, match="key: no such file"):
+        Renewal(Given(files, "td", ()))
