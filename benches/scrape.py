@@ -1,0 +1,103 @@
+"""Asks: do scrapes of 10,000 series, one a second, move the p99 of requests? Unit: microseconds.
+
+`python benches/scrape.py [ROUNDS]`, with the package installed from a release build. A sidecar
+answers requests from one keep-alive client, in rounds with and without a scraper beside it.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from http.client import HTTPConnection
+from pathlib import Path
+
+ADDRESS = "127.0.77.1"
+ROUND_SECONDS = 3.0
+STATUSES = range(200, 360)  # a request series for each: its count and three histograms
+
+DOCUMENTS = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: answers}
+spec:
+  hosts: [answers.local]
+  http:
+"""
+
+
+def documents() -> str:
+    rules = [
+        f"  - {{match: [{{uri: {{exact: /{status}}}}}], directResponse: {{status: {status}}}}}"
+        for status in STATUSES
+    ]
+    return DOCUMENTS + "\n".join(rules) + "\n"
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "mesh.yaml").write_text(documents())
+        ready = Path(folder) / "ready.json"
+        meshcore = Path(sys.executable).with_name("meshcore")
+        options = f"--service bench --no-inbound --address {ADDRESS} --mesh {folder}"
+        command = [str(meshcore), "run", *options.split(), "--ready-file", str(ready)]
+        sidecar = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            while not ready.exists():
+                time.sleep(0.05)
+            measure(json.loads(ready.read_text())["addresses"], rounds)
+        finally:
+            sidecar.terminate()
+            sidecar.wait()
+
+
+def measure(addresses: dict[str, str], rounds: int) -> None:
+    for status in STATUSES:
+        ask(addresses, status, 0.0)
+    metrics = f"http://{addresses['metrics']}/stats/prometheus"
+    text = urllib.request.urlopen(metrics).read().decode()
+    series = sum(1 for line in text.splitlines() if line and not line.startswith("#"))
+    assert series > 10_000, series
+    ratios, quiet, scraped = [], [], []
+    for _ in range(rounds):
+        quiet.append(p99(addresses))
+        scraper = subprocess.Popen(
+            ["bash", "-c", f"while sleep 1; do curl -s {metrics} >/dev/null; done"]
+        )
+        scraped.append(p99(addresses))
+        scraper.terminate()
+        scraper.wait()
+        ratios.append(scraped[-1] / quiet[-1])
+    print(f"{series} series, {rounds} rounds of {ROUND_SECONDS:.0f} s, p99 in us")
+    print(f"without scrapes {statistics.median(quiet):.0f}, with {statistics.median(scraped):.0f}")
+    print(f"median of paired ratios {statistics.median(ratios):.3f}, all {sorted(ratios)}")
+
+
+def p99(addresses: dict[str, str]) -> float:
+    """The 99th percentile of a round's latencies."""
+    latencies = ask(addresses, 200, ROUND_SECONDS)
+    return statistics.quantiles(latencies, n=100)[98]
+
+
+def ask(addresses: dict[str, str], status: int, within: float) -> list[float]:
+    """Latencies of requests, one after another for `within` seconds; at least one."""
+    client = HTTPConnection(addresses["outbound"])
+    latencies: list[float] = []
+    end = time.perf_counter() + within
+    while True:
+        began = time.perf_counter()
+        client.request("GET", f"/{status}", headers={"host": "answers.local"})
+        response = client.getresponse()
+        response.read()
+        assert response.status == status
+        latencies.append((time.perf_counter() - began) * 1e6)
+        if began > end:
+            client.close()
+            return latencies
+
+
+if __name__ == "__main__":
+    main()
