@@ -130,6 +130,16 @@ class Sidecar(Process):
 
 
 @dataclass
+class Load(Process):
+    """Callers that go on until they are told to end."""
+
+    def end_of_it(self) -> dict:
+        self.signal()
+        assert self.wait() == 0, self.said()
+        return json.loads(self.said().splitlines()[-1])
+
+
+@dataclass
 class Mesh:
     """A directory of documents and everything that runs by them."""
 
@@ -171,6 +181,16 @@ class Mesh:
 
         eventually(look)
         return process
+
+    def load(self, sidecar: Sidecar, authority: str, path: str = "/bytes/10", rate: int = 1000) -> Load:
+        """Starts callers of a service; `Load.end_of_it` says how they fared."""
+        host, port = sidecar.host_port("outbound")
+        command = (sys.executable, PROGRAMS / "load.py", host, port, authority, path, rate)
+        output = self.directory / f"{len(self.processes)}.out"
+        load = Load(self._popen(command, output), output)
+        self.processes.append(load)
+        eventually(lambda: "started" in load.said())
+        return load
 
     def sidecars(self, *each: tuple[object, ...]) -> list[Sidecar]:
         """Starts sidecars, each with its options, and waits until all are ready."""
