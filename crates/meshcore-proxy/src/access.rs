@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -54,6 +55,15 @@ impl AccessLog {
     pub(crate) fn reopen(&self) {
         self.queue.reopen();
     }
+}
+
+/// Where a connection of opaque bytes went.
+#[derive(Debug, Default)]
+pub(crate) struct Went<'a> {
+    pub(crate) cluster: Option<&'a str>,
+    pub(crate) upstream: Option<SocketAddr>,
+    /// Our side of the connection there.
+    pub(crate) local: Option<SocketAddr>,
 }
 
 /// Lines of one worker that are not handed over yet.
@@ -136,7 +146,7 @@ impl AccessBatch {
         &self,
         worker: &Worker,
         client: &Client,
-        (cluster, started, moved): (&str, Instant, &Moved),
+        (went, started, moved): (&Went<'_>, Instant, &Moved),
         failure: Option<&Failure>,
     ) {
         let mut open = self.open.borrow_mut();
@@ -152,7 +162,9 @@ impl AccessBatch {
             upstream_failure: reason.as_deref(),
             bytes_received: moved.sent.get(),
             bytes_sent: moved.received.get(),
-            upstream_cluster: Some(cluster),
+            upstream_host: went.upstream,
+            upstream_cluster: went.cluster,
+            upstream_local: went.local,
             downstream_local: Some(client.local),
             downstream_remote: Some(client.peer),
             server_name: client.sni.as_deref(),
@@ -200,7 +212,7 @@ const fn protocol(version: Version) -> &'static str {
     }
 }
 
-fn socket(address: Option<&EndpointAddress>) -> Option<std::net::SocketAddr> {
+pub(crate) fn socket(address: Option<&EndpointAddress>) -> Option<SocketAddr> {
     match address? {
         EndpointAddress::Socket(address) => Some(*address),
         EndpointAddress::Unix(_) => None,

@@ -1,5 +1,6 @@
 //! Connections whose bytes are not looked at: TCP, CONNECT and HBONE tunnels, upgrades.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use meshcore_snapshot::{Authority, Cluster, InboundPort, Snapshot, TcpDestinatio
 use meshcore_telemetry::{Gauge, Reporter, Security, TcpHandle, TcpKey};
 
 use crate::accept::serve_inner;
+use crate::access::{Went, socket};
 use crate::authorize::reason;
 use crate::buffer::Buffer;
 use crate::client::{Client, Direction};
@@ -52,6 +54,8 @@ struct Opened {
     service: Arc<ServiceLabels>,
     destination: Arc<WorkloadLabels>,
     cluster: Arc<str>,
+    /// Where it was connected to, for the log.
+    address: Option<SocketAddr>,
     idle: Duration,
 }
 
@@ -235,6 +239,7 @@ async fn open_outbound(
         service: Arc::clone(&route.service),
         destination: Arc::clone(destination),
         cluster: Arc::clone(&cluster.name),
+        address: socket(Some(endpoint.map_or(&upstream.dial, |endpoint| &endpoint.address))),
         idle: Duration::from_millis(cluster.limits.tcp_idle_timeout_ms),
     })
 }
@@ -330,6 +335,7 @@ async fn pass_through(
         service: Arc::clone(&worker.passthrough),
         destination: Arc::clone(&worker.unknown_workload),
         cluster: Arc::clone(&worker.passthrough_cluster),
+        address: Some(address),
         idle: Duration::ZERO,
     })
 }
@@ -359,6 +365,7 @@ async fn open_inbound(
         service: Arc::clone(&port.service),
         destination: Arc::clone(&snapshot.workload),
         cluster: Arc::from(format!("inbound|{}||", port.number)),
+        address: Some(port.application),
         idle: Duration::ZERO,
     })
 }
@@ -378,11 +385,15 @@ async fn finish(
             let series = series(worker, client, &snapshot, (&opened, Flags::default()));
             drop(snapshot);
             series.opened();
-            let Opened { stream: upstream, busy: _busy, slot: _slot, cluster, idle, .. } = opened;
-            let relaying = relay((stream, buffer), (upstream, Buffer::new()), &moved);
+            let Opened {
+                stream: upstream, busy: _busy, slot: _slot, cluster, address, idle, ..
+            } = opened;
+            let local = upstream.local_addr();
+            let relaying = Box::pin(relay((stream, buffer), (upstream, Buffer::new()), &moved));
             count_while(relaying, &series, &moved, idle).await;
             series.closed();
-            worker.access.tcp(worker, client, (&cluster, started, &moved), None);
+            let went = Went { cluster: Some(&cluster), upstream: address, local };
+            worker.access.tcp(worker, client, (&went, started, &moved), None);
         }
         Err(failure) => fail(worker, client, started, &failure),
     }
@@ -390,7 +401,8 @@ async fn finish(
 
 /// Logs and counts a connection that got nowhere.
 fn fail(worker: &Worker, client: &Client, started: Instant, failure: &Failure) {
-    worker.access.tcp(worker, client, ("-", started, &Moved::default()), Some(failure));
+    let nowhere = Went::default();
+    worker.access.tcp(worker, client, (&nowhere, started, &Moved::default()), Some(failure));
     worker.count_denied(failure);
 }
 

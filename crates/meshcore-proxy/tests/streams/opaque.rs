@@ -329,7 +329,8 @@ fn what_cannot_be_reached_is_refused_in_words() {
 fn a_connection_is_one_line_of_the_log() {
     let log = std::env::temp_dir().join(format!("meshcore-line-{}", std::process::id()));
     let logged = json!({"access_log": {"path": log, "format": "json"}});
-    let both = between(Way::Plain, tcp_echo(), mesh().settings(logged));
+    let application = tcp_echo();
+    let both = between(Way::Plain, application, mesh().settings(logged));
     let mut tunnel = both.tunnel();
     assert_eq!(say(&mut tunnel, "hello"), "hello");
     drop(tunnel);
@@ -342,5 +343,6 @@ fn a_connection_is_one_line_of_the_log() {
     assert_eq!(line["bytes_received"], 5, "{line}");
     assert_eq!(line["bytes_sent"], 5, "{line}");
     assert_eq!(line["upstream_cluster"], "outbound|5432||db.default.svc.cluster.local", "{line}");
+    assert_eq!(line["upstream_host"], application.to_string(), "{line}");
     assert_eq!(line["response_flags"], "-", "{line}");
 }
