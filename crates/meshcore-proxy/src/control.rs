@@ -22,6 +22,7 @@ use crate::proxy::{Options, Phase};
 use crate::shared::Shared;
 
 pub(crate) use admin::Page;
+pub(crate) use resolve::with_first_answers;
 
 /// Refusals that are remembered.
 const MAX_REFUSALS: usize = 16;

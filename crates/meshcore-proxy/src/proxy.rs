@@ -114,7 +114,7 @@ impl Proxy {
         options: Options,
         host: Arc<dyn HookHost>,
     ) -> Result<Self, StartError> {
-        let snapshot = Snapshot::compile(mesh, node, &hooks, None)?;
+        let snapshot = control::with_first_answers(Snapshot::compile(mesh, node, &hooks, None)?);
         let access = mesh.settings.access_log.as_ref().map(AccessLog::open).transpose();
         let access = access.map_err(StartError::AccessLog)?.map(Arc::new);
         let mut bound = Bound::bind(&node.listen, options.workers)?;

@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::access::AccessLog;
+use crate::control::with_first_answers;
 use crate::hooks::HookHost;
 use crate::pool::Usage;
 
@@ -101,6 +102,7 @@ impl Shared {
             let stale = Stale { current: before.revision, offered: snapshot.revision };
             return Err(E::from(Refused::Stale(stale)));
         }
+        let snapshot = with_first_answers(snapshot);
         before_store()?;
         let retired = change.writer.store(snapshot).map_err(|stale| E::from(stale.into()))?;
         change.hooks = hooks;
