@@ -234,7 +234,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 def _become(settings: Settings) -> NoReturn:
-    """Replaces this process: what read the command line is 3 MB that the sidecar never needs."""
+    """Replaces this process: what read the command line takes 10 MB, for ever."""
     sys.stdout.flush()
     sys.stderr.flush()
     command = [sys.executable, "-P", "-m", "meshcore.cli.sidecar", settings.to_json()]

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from types import FrameType
 
 from meshcore.cli.banner import banner
 from meshcore.cli.exits import Exit
-from meshcore.control import atomic, compiler
+from meshcore.control import atomic
 from meshcore.control.application import FORWARDED, Application
-from meshcore.control.compiler import Child, Prepared, Refused
+from meshcore.control.compiler import Child, Prepared
+from meshcore.control.first import first
 from meshcore.control.last_good import LastGood
 from meshcore.control.node import identity, node, who
 from meshcore.control.reconcile import reconcile
@@ -108,15 +110,11 @@ class Sidecar:
         last_good = LastGood(os.path.join(settings.state, "last-good", f"{settings.key}.json"))
         plugins = Plugins(settings.plugins)
         hooks = plugins.load()
-        prepared, refused = _first(child, last_good)
-        head = prepared.head
-        if head["own"] is None:
-            status = Exit.USAGE if head["own_is_ambiguous"] else Exit.NOT_FOUND
-            raise Unusable(head["own_missing"], status)
-        renewal = Renewal(_issuer(settings, prepared))
-        options = Options(settings.workers, settings.drain_ms, settings.version)
-        described = node(settings, head, who(settings, head))
-        proxy = Proxy(prepared.mesh, described, options, hooks, renewal.materials)
+
+        def begin(prepared: Prepared) -> tuple[Renewal, Proxy]:
+            return _begin(settings, prepared, hooks)
+
+        (renewal, proxy), prepared, refused = first(child.prepared, last_good, begin)
         proxy.on_scrape(exposition)
         report = Report(proxy, last_good)
         sidecar = cls(settings, proxy, renewal, watch, plugins, report, last_good)
@@ -156,8 +154,15 @@ class Sidecar:
         return Exit.OK if self.stops <= 1 else Exit.INTERRUPTED
 
     def _reconcile(self) -> None:
-        changes, proxy, report = self.watch.changes(), self.proxy, self.report
-        reconcile(changes, self._prepare, self.plugins.load, proxy, report)
+        """Applies changes until the watch is closed. A fault of ours ends one change, not all."""
+        while not self.watch.is_closed:
+            try:
+                changes = self.watch.changes()
+                reconcile(changes, self._prepare, self.plugins.load, self.proxy, self.report)
+            except Exception:  # noqa: BLE001 - what is in force must stay changeable
+                if not self.watch.is_closed:  # else the data plane ended under the change
+                    _log.exception("a change failed by a fault of meshcore, please report it")
+                    time.sleep(TURN_SECONDS)
 
     def _prepare(self, change: Change) -> Prepared:
         in_force = self.last_good.path if self.last_good.exists else None
@@ -223,23 +228,16 @@ class Sidecar:
                 os.unlink(self.settings.ready_file)
 
 
-def _first(child: Child, last_good: LastGood) -> tuple[Prepared, Refused | None]:
-    """Returns what to start with: the documents, or the last good state if they are bad."""
-    try:
-        return child.prepared(), None
-    except Refused as refused:
-        kept = last_good.read()
-        if kept is None:
-            raise
-        try:
-            prepared = compiler.read(kept)
-        except ValueError:
-            raise refused from None
-        _log.error(
-            "THE DOCUMENTS ARE BAD. Starting with the last good state, revision %d, from %s:\n%s",
-            prepared.revision, last_good.path, refused,
-        )  # fmt: skip
-        return prepared, refused
+def _begin(settings: Settings, prepared: Prepared, hooks: Iterable[Hook]) -> tuple[Renewal, Proxy]:
+    """Gets a certificate and starts the data plane."""
+    head = prepared.head
+    if head["own"] is None:
+        status = Exit.USAGE if head["own_is_ambiguous"] else Exit.NOT_FOUND
+        raise Unusable(head["own_missing"], status)
+    described = node(settings, head, who(settings, head))
+    renewal = Renewal(_issuer(settings, prepared))
+    options = Options(settings.workers, settings.drain_ms, settings.version)
+    return renewal, Proxy(prepared.mesh, described, options, hooks, renewal.materials)
 
 
 def _issuer(settings: Settings, prepared: Prepared) -> Issuer | Given:

@@ -3,7 +3,7 @@
 Whoever can read the directory can be anybody in the mesh: it is for one machine and one person.
 """
 # pathlib would take 1.3 MB beside the data plane.
-# ruff: noqa: PTH102, PTH103, PTH104, PTH106, PTH108, PTH110, PTH112, PTH118, PTH120, PTH123, PTH208
+# ruff: noqa: PTH102, PTH103, PTH104, PTH106, PTH108, PTH110, PTH112, PTH118, PTH120, PTH123, PTH208, PTH116
 
 import os
 from contextlib import suppress
@@ -37,6 +37,7 @@ def load(directory: str) -> Authority:
         CertificateError: It cannot be read.
     """
     try:
+        _check_secret(directory)
         return Authority.load(_read(directory, CERTIFICATE), _read(directory, KEY))
     except OSError as error:
         why = (error.strerror or str(error)).lower()
@@ -71,6 +72,16 @@ def create(directory: str, trust_domain: str) -> bool:
             return False  # another one was first
         raise CertificateError(f"development authority in {directory}: {error}") from error
     return True
+
+
+def _check_secret(directory: str) -> None:
+    """Refuses a directory that somebody else made or may change, such as one below /tmp."""
+    for path in (directory, os.path.join(directory, KEY)):
+        found = os.stat(path)
+        if found.st_uid not in {0, os.geteuid()}:
+            raise CertificateError(f"{path} belongs to another user, use --state")
+        if found.st_mode & 0o077:
+            raise CertificateError(f"{path} is open to other users: chmod go= {path}")
 
 
 def _remove(directory: str) -> None:

@@ -134,4 +134,5 @@ def read(answer: bytes) -> Prepared:
 
 
 def _diagnostic(raw: Mapping[str, Any]) -> Diagnostic:
-    return Diagnostic(**{**raw, "severity": Severity(raw["severity"])})
+    fields = dict(raw)
+    return Diagnostic(severity=Severity(fields.pop("severity")), **fields)

@@ -42,7 +42,8 @@ class Watch:
         self._seen = self._look()
         self._woken = Event()
         self._is_asked = False
-        self._is_closed = False
+        self.is_closed = False
+        """Whether there are no more changes."""
 
     def ask(self) -> None:
         """Makes a change of everything now, whether or not a file changed."""
@@ -51,7 +52,7 @@ class Watch:
 
     def close(self) -> None:
         """Ends `changes`."""
-        self._is_closed = True
+        self.is_closed = True
         self._woken.set()
 
     def changes(self) -> Iterator[Change]:
@@ -60,7 +61,7 @@ class Watch:
         while True:
             self._woken.wait(pause)
             self._woken.clear()
-            if self._is_closed:
+            if self.is_closed:
                 return
             if self._is_asked:
                 self._is_asked = False

@@ -28,7 +28,7 @@ def test_a_request_goes_through_two_sidecars_and_edits_change_where(mesh):
     # a good edit
     mesh.edit("v1: 100, v2: 0", "v1: 0, v2: 100")
     until(lambda: web.status()["revision"] == 2, "revision 2")
-    assert "~ VirtualService default/reviews" in web.log
+    until(lambda: "~ VirtualService default/reviews" in web.log, "line of the log")
     assert names(web) == {"v2"}
 
     # a bad edit
@@ -36,7 +36,7 @@ def test_a_request_goes_through_two_sidecars_and_edits_change_where(mesh):
     until(lambda: web.status()["refusals"], "refusal")
     assert names(web) == {"v2"}
     assert web.status()["revision"] == 2
-    assert "mesh.yaml:5:5: error[IST0106]" in web.log
+    until(lambda: "mesh.yaml:5:5: error[IST0106]" in web.log, "line of the log")
     assert "\n      |     ^\n" in web.log
 
     # the command of people shows it

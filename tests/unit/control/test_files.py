@@ -79,3 +79,14 @@ class TestAuthority:
         (tmp_path / "file").write_text("")
         with pytest.raises(CertificateError, match="use --state or --cert"):
             self.authority.open_or_create(str(tmp_path / "file" / "ca"), "td")
+
+    def test_one_that_others_may_read_is_not_used(self, tmp_path):
+        directory = tmp_path / "ca"
+        self.authority.open_or_create(str(directory), "td")
+        for path in (directory / "ca-key.pem", directory):
+            before = stat.S_IMODE(path.stat().st_mode)
+            path.chmod(before | 0o040)
+            with pytest.raises(CertificateError, match="open to other users"):
+                self.authority.load(str(directory))
+            path.chmod(before)
+        self.authority.load(str(directory))

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, generate_latest
@@ -96,13 +97,24 @@ class TestNative:
         self._get(proxy.addresses()["outbound"], host="nowhere.invalid")
         registry = CollectorRegistry()
         registry.register(NativeCollector(proxy))
-        collected = {f.name: f for f in families(generate_latest(registry).decode())}
-        told = {f.name: f for f in families(proxy.metrics().decode()) if f.samples}
-        assert collected.keys() == told.keys()
-        assert any(f.type == "histogram" and f.samples for f in collected.values())
-        for name, family in told.items():
-            assert collected[name].type == family.type, name
-            assert _values(collected[name]) == _values(family), name
+
+        def both():
+            texts = proxy.metrics(), generate_latest(registry), proxy.metrics()
+            return [{f.name: f for f in families(text.decode()) if f.samples} for text in texts]
+
+        # Workers hand over what they counted once a second; what moves is compared again.
+        deadline = time.monotonic() + 20
+        told, collected, again = both()
+        while "istio_requests" not in told or _all(told) != _all(again):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+            told, collected, again = both()
+        assert any(family.type == "histogram" for family in collected.values())
+        assert _all(collected) == _all(told)
+
+
+def _all(found):
+    return {name: (family.type, _values(family)) for name, family in found.items()}
 
 
 def _values(family):
