@@ -131,9 +131,9 @@ def _note(outcome: Outcome, case: Case, seen: Told, verdicts: list[Verdict]) -> 
     outcome.statuses.update(seen.statuses)
     messages = [message for verdict in verdicts for message in verdict.messages]
     unclean = [what for verdict in verdicts for what in verdict.unclean]
-    if why := _ambiguity(case, verdicts, len(messages)):
+    if why := _ambiguity(verdicts):
         outcome.ambiguous.append(f"{case.name}: {why}")
-    elif any(b"/hidden/" in message.target for message in messages):
+    elif len(messages) > case.requests or any(b"/hidden/" in m.target for m in messages):
         outcome.hidden.append(case.name)
     elif unclean:
         outcome.unclean.append(f"{case.name}: {unclean[0]}")
@@ -147,13 +147,11 @@ def _note(outcome: Outcome, case: Case, seen: Told, verdicts: list[Verdict]) -> 
         outcome.kept.append(case.name)
 
 
-def _ambiguity(case: Case, verdicts: list[Verdict], arrived: int) -> str:
+def _ambiguity(verdicts: list[Verdict]) -> str:
     """Why the origin cannot know what was meant; empty if it can."""
     if why := next((verdict.ambiguous for verdict in verdicts if verdict.ambiguous), ""):
         return why
-    if any(len(verdict.messages) > 1 for verdict in verdicts):
-        return "two requests at once"
-    return f"{arrived} requests of {case.requests}" if arrived > case.requests else ""
+    return "two requests at once" if any(len(v.messages) > 1 for v in verdicts) else ""
 
 
 def judge_legal(

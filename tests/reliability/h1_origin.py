@@ -60,8 +60,8 @@ class Origin:
         came = bytearray()
         try:
             await self._converse(reader, writer, came)
-        except OSError:
-            pass
+        except (OSError, asyncio.CancelledError):
+            pass  # what came until then counts
         finally:
             writer.close()
             self._keep(bytes(came))

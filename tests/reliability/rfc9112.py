@@ -118,7 +118,9 @@ def _with_body(message: Message, rest: bytes) -> tuple[Message, bytes]:
     if lengths and encodings:
         raise AmbiguousError("length and encoding")
     if encodings:
-        if encodings != [b"chunked"] or message.version == b"HTTP/1.0":
+        if [coding.lower() for coding in encodings] != [
+            b"chunked"
+        ] or message.version == b"HTTP/1.0":
             raise AmbiguousError(f"encodings {encodings!r} of {message.version!r}")
         return _chunks(message, rest)
     length = _length(lengths)
