@@ -71,7 +71,7 @@ class TestAuthority:
         assert [path.name for path in (tmp_path / "state").iterdir()] == ["ca"]
 
     def test_one_that_cannot_be_read_is_named(self, tmp_path):
-        (tmp_path / "ca").mkdir()
+        (tmp_path / "ca").mkdir(mode=0o700)
         with pytest.raises(CertificateError, match="no such file or directory"):
             self.authority.open_or_create(str(tmp_path / "ca"), "td")
 
