@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.integration.harness import MESHCORE, Mesh, mesh
 
 native = pytest.importorskip("meshcore.native")
 
 # Where the public cases are, beside the project.
-CASES = Path(os.environ.get("MESHCORE_CASES", "../shared/cases"))
+CASES = Path(os.getenv("MESHCORE_CASES", "../shared/cases"))
 
 
 @pytest.fixture(scope="module")

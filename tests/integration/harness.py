@@ -182,10 +182,10 @@ class Mesh:
         eventually(look)
         return process
 
-    def load(self, sidecar: Sidecar, authority: str, path: str = "/bytes/10", rate: int = 1000) -> Load:
+    def load(self, sidecar: Sidecar, authority: str, rate: int = 1000) -> Load:
         """Starts callers of a service; `Load.end_of_it` says how they fared."""
         host, port = sidecar.host_port("outbound")
-        command = (sys.executable, PROGRAMS / "load.py", host, port, authority, path, rate)
+        command = (sys.executable, PROGRAMS / "load.py", host, port, authority, rate)
         output = self.directory / f"{len(self.processes)}.out"
         load = Load(self._popen(command, output), output)
         self.processes.append(load)

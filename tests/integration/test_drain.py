@@ -6,7 +6,6 @@ import signal
 import time
 
 import pytest
-
 from tests.integration.harness import eventually
 
 MESH = """
@@ -150,14 +149,17 @@ def test_not_ready_while_it_drains(web, v1):
     connection.close()
 
 
+def serial(sidecar):
+    return sidecar.status()["certificate"]["serial"]
+
+
 def test_certificates_are_renewed_under_load(shared, web, v2):
     """They live for three seconds, so that each second brings a new one."""
     (v1,) = shared.sidecars(("reviews", "--version", "v1", "--cert-ttl", "3s"))
-    serial = lambda: v1.status()["certificate"]["serial"]
     assert v2.pid
     load = shared.load(web, "reviews:9080", rate=500)
-    seen = {serial()}
-    eventually(lambda: seen.add(serial()) or len(seen) > 3)
+    seen = {serial(v1)}
+    eventually(lambda: seen.add(serial(v1)) or len(seen) > 3)
     found = load.end_of_it()
     v1.end()
     assert found["failed"] == {}

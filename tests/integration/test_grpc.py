@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-
 from tests.integration.harness import eventually
 
 grpc = pytest.importorskip("grpc")

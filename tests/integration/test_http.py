@@ -6,7 +6,6 @@ import re
 from collections import Counter
 
 import pytest
-
 from tests.integration.harness import curl, eventually
 
 pytestmark = pytest.mark.needs("curl")

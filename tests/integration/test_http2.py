@@ -57,7 +57,8 @@ def test_trailers_pass_both_ways(web, tmp_path):
     body = tmp_path / "body"
     body.write_bytes(b"abc")
     ask = ("nghttp", "-v", "-H", ":authority: reviews:9080")
-    sent = run(*ask, "-d", body, "--no-content-length", "--trailer", "x-check: 99", f"{web.outbound}/up")
+    trailer = ("-d", body, "--no-content-length", "--trailer", "x-check: 99")
+    sent = run(*ask, *trailer, f"{web.outbound}/up")
     assert '"trailers": {"x-check": "99"}' in sent.stdout
     got = run(*ask, f"{web.outbound}/chunks")
     assert "x-sum: 7" in got.stdout

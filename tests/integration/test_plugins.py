@@ -6,7 +6,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
 from tests.integration.harness import eventually
 
 MESH = """
@@ -60,7 +59,7 @@ def beta(request):
 
 @on_request(match={"paths": ["/edited"]})
 def edit(request):
-    return Modify(set_headers={"x-from": "a plugin"}, remove_headers=["x-secret"])
+    return Modify(set_headers={"x-from": "a plugin"}, remove_headers=["x-hidden"])
 
 @on_response(match={"paths": ["/edited"]})
 def mark(request, response):
@@ -81,9 +80,10 @@ def sidecars(shared):
     shared.write(MESH)
     for last, name in ((11, "v1"), (12, "v2")):
         shared.program("application", last, 9080, name)
-    for name, text in (("inbound", INBOUND), ("outbound", OUTBOUND), ("edit", DECISION % "allow()")):
+    texts = {"inbound": INBOUND, "edit": DECISION % "allow()", "outbound": OUTBOUND}
+    for name, text in texts.items():
         (shared.directory / f"{name}.py").write_text(text)
-    plugins = [f"--plugin={shared.directory / name}.py" for name in ("inbound", "edit", "outbound")]
+    plugins = [f"--plugin={shared.directory / name}.py" for name in texts]
     return shared.sidecars(
         ("reviews", "--version", "v1", *plugins[:2]),
         ("reviews", "--version", "v2"),
@@ -122,7 +122,7 @@ def test_a_decision_is_remembered(client):
 def test_a_denial_says_why(client, sidecars):
     status, _headers, body, _ = client.get("/tenants", x_tenant="other")
     assert (status, body) == (403, b"no tenant of ours")
-    assert " 403 " in sidecars[0].log_line("/tenants HTTP/1.1\" 403")
+    assert " 403 " in sidecars[0].log_line('/tenants HTTP/1.1" 403')
     assert "no tenant of ours" in sidecars[0].scrape() or "known" in sidecars[0].scrape()
 
 
@@ -132,11 +132,11 @@ def test_a_route_to_another_subset(client):
 
 
 def test_edits_of_request_and_response(client):
-    status, headers, body, _ = client.get("/edited", x_secret="s")
+    status, headers, body, _ = client.get("/edited", x_hidden="s")
     seen = json.loads(body)["headers"]
     assert (status, headers["x-status"]) == (200, "200")
     assert seen["x-from"] == "a plugin"
-    assert "x-secret" not in seen
+    assert "x-hidden" not in seen
 
 
 def test_a_hook_that_may_be_skipped(client):

@@ -3,7 +3,6 @@
 import socket
 
 import pytest
-
 from tests.integration.harness import WITHIN_SECONDS
 
 client = pytest.importorskip("websockets.sync.client")

@@ -1,4 +1,4 @@
-"""Callers that go on until SIGTERM: load.py ADDRESS PORT AUTHORITY PATH RATE.
+"""Callers that go on until SIGTERM: load.py ADDRESS PORT AUTHORITY RATE.
 
 Four threads keep their connections, two open one for each request. When it ends it says, as JSON,
 how many requests there were, who answered them, how long they took, and what failed.
@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 
-ADDRESS, PORT, AUTHORITY, PATH, RATE = sys.argv[1:6]
+ADDRESS, PORT, AUTHORITY, RATE = sys.argv[1:5]
 KEEPING, FRESH = 4, 2
 END = threading.Event()
 WITHIN_SECONDS = 10
@@ -61,7 +61,7 @@ class Caller(threading.Thread):
         body = "four" if method == "POST" else ""
         length = f"content-length: {len(body)}\r\n" if body else ""
         self.socket.sendall(
-            f"{method} {PATH} HTTP/1.1\r\nhost: {AUTHORITY}\r\n{length}\r\n{body}".encode()
+            f"{method} /bytes/10 HTTP/1.1\r\nhost: {AUTHORITY}\r\n{length}\r\n{body}".encode()
         )
         head = self.answer(self.socket)
         status = int(head.split(b" ", 2)[1])
@@ -91,6 +91,11 @@ class Caller(threading.Thread):
         return piece
 
 
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: END.set())
     callers = [Caller(keeps=number < KEEPING) for number in range(KEEPING + FRESH)]
@@ -98,7 +103,7 @@ def main() -> None:
         caller.start()
     while not all(caller.took_ms for caller in callers):
         time.sleep(0.01)
-    print("started", flush=True)
+    say("started")
     END.wait()
     for caller in callers:
         caller.join()
@@ -111,7 +116,7 @@ def main() -> None:
         "p99_ms": took_ms[len(took_ms) * 99 // 100],
         "max_ms": took_ms[-1],
     }
-    print(json.dumps(shown), flush=True)
+    say(json.dumps(shown))
 
 
 if __name__ == "__main__":
