@@ -66,6 +66,8 @@ pub(crate) async fn serve_h2(
         .max_concurrent_streams(MAX_STREAMS)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(Some(MAX_OWN_RESETS));
+    // An extended CONNECT (RFC 8441) is not offered, and refused by the crate: it could not be
+    // said to an HTTP/1 application.
     let handshake = builder.handshake::<_, Bytes>(io);
     let mut handshake = pin!(handshake);
     // The preface of the server is held back like all else, and has to be written.
@@ -182,7 +184,7 @@ impl H2Request {
         let Self { request, mut respond, active: _active } = self;
         let mut head = Recycled::<RequestHead>::take();
         let (parts, body) = request.into_parts();
-        if let Err(rejected) = read_head(&parts, &mut head) {
+        if let Err(rejected) = head_from_h2(&parts, &mut head, &Limits::default()) {
             worker.recorder.count_by(Labelled::RequestsRejected, rejected.reason(), 1);
             return reject(&mut respond, rejected);
         }
@@ -200,18 +202,6 @@ impl H2Request {
             wants_upgrade: false,
         };
         carry(worker, client, &mut exchange).await;
-    }
-}
-
-/// The checked head. An extended CONNECT (RFC 8441) is not offered, so nobody may send one.
-fn read_head(
-    parts: &http::request::Parts,
-    head: &mut RequestHead,
-) -> Result<(), meshcore_http::Rejected> {
-    head_from_h2(parts, head, &Limits::default())?;
-    match head.protocol() {
-        Some(_) => Err(meshcore_http::Rejected::BadPseudoField),
-        None => Ok(()),
     }
 }
 

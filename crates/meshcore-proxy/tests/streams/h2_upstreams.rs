@@ -237,7 +237,8 @@ fn a_connection_that_has_ended_makes_room_at_once() {
     let sidecar = Sidecar::outbound_to(&mesh);
     run(async {
         let client = H2Client::connect(sidecar.outbound()).await;
-        for _ in 0..20 {
+        // So many that waiting for the next second each time would be too late.
+        for _ in 0..60 {
             assert_eq!(client.get(HOST, "/last").await.unwrap().status, 200);
             crate::eventually("it ends", || application.open_connections() == 0);
         }
