@@ -179,6 +179,7 @@ fn run(control: Arc<Control>, pages: Vec<(Page, Accepting)>, mut phase: watch::R
                     control.shared.free_retired();
                     counted = control.count_changes(&recorder, counted);
                 }
+                () = control.shared.last_worker_ended() => {}
                 changed = phase.changed() => {
                     if changed.is_err() || *phase.borrow() == Phase::Stopped {
                         return;

@@ -37,6 +37,7 @@ pub(crate) struct Shared {
     draining: AtomicBool,
     trust_epoch: AtomicU64,
     workers: AtomicUsize,
+    ended: Notify,
     usages: Mutex<HashMap<ClusterId, Arc<Usage>>>,
     retired: Mutex<Vec<Arc<Snapshot>>>,
 }
@@ -80,6 +81,7 @@ impl Shared {
             draining: AtomicBool::new(false),
             trust_epoch: AtomicU64::new(0),
             workers: AtomicUsize::new(0),
+            ended: Notify::new(),
             usages: Mutex::default(),
             retired: Mutex::default(),
         }
@@ -190,7 +192,14 @@ impl Shared {
 
     /// A worker ended.
     pub(crate) fn worker_ended(&self) {
-        self.workers.fetch_sub(1, Ordering::Relaxed);
+        if self.workers.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.ended.notify_one();
+        }
+    }
+
+    /// Waits until the last worker has ended.
+    pub(crate) async fn last_worker_ended(&self) {
+        self.ended.notified().await;
     }
 
     /// Whether no worker is left.
