@@ -13,6 +13,7 @@ mod response;
 mod write;
 
 pub use body::{BodyDecoder, Decoded};
+pub use framing::switches_as_asked;
 pub use request::{ParsedRequest, parse_request};
 pub use response::{ParsedResponse, parse_response};
 pub use write::{

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use meshcore_http::h1::{BodyKind, ConnectionDirective, write_request_with};
+use meshcore_http::h1::{BodyKind, ConnectionDirective, switches_as_asked, write_request_with};
 use meshcore_http::{Fields, Known, Method, ResponseHead};
 use meshcore_model::{Failure, Flag, Kind};
 use meshcore_policy::{Outcome, should_retry};
@@ -171,7 +171,8 @@ impl Attempt<'_, '_> {
         walk.record.upstream_status = Some(head.status());
         walk.record.upstream_us = u64::try_from(sent_at.elapsed().as_micros()).ok();
         if head.status() == 101 {
-            return switch(walk, *wants_upgrade, reply, &head).await;
+            let is_wanted = *wants_upgrade && switches_as_asked(&request.fields, &head.fields);
+            return switch(walk, is_wanted, reply, &head).await;
         }
         let can_send_again = uploading.can_repeat() && self.replay.is_whole();
         if is_unwanted(walk, &head, wanted) && can_send_again {
@@ -280,19 +281,19 @@ where
 /// Passes a change of protocol on, if the client asked for one.
 async fn switch(
     walk: &mut Walk<'_>,
-    was_wanted: bool,
+    is_wanted: bool,
     reply: &mut Reply<'_>,
     head: &ResponseHead,
 ) -> Result<Ended, Failure> {
     match reply {
-        Reply::H1(reply) if was_wanted => {
+        Reply::H1(reply) if is_wanted => {
             walk.record.answered(101, None);
             walk.record.details = "via_upstream";
             reply.upgrade(head).await.map_err(|error| client_gone(&error))?;
             Ok(Ended::Upgraded)
         }
         Reply::H1(_) | Reply::H2(_) => {
-            let cause = "answered 101 though no change of protocol was asked for";
+            let cause = "answered 101 though no change to that protocol was asked for";
             Err(Failure::because(Kind::UpstreamProtocol, cause))
         }
     }

@@ -18,6 +18,10 @@ use crate::reply::Reply;
 use crate::sink::{Sink, SinkError, TransferError, transfer};
 use crate::stream::Conn;
 
+/// Informational answers to one request; an upstream with more to say floods us. Generous: who
+/// says 102 every 20 seconds (RFC 2518 section 10.1) does so for half an hour.
+const MAX_INFORMATIONAL: u32 = 100;
+
 /// The upstream's side of a try, after the request's head was written.
 #[derive(Debug)]
 pub(crate) enum Answering<'u> {
@@ -214,7 +218,7 @@ pub(crate) async fn await_head<F>(
 where
     F: Future<Output = Result<(), TransferError>>,
 {
-    loop {
+    for _ in 0..=MAX_INFORMATIONAL {
         let answered = upload.alongside(answering.head(head), |cx| reply.poll_gone(cx)).await??;
         if !answered.informational {
             return Ok(answered);
@@ -224,6 +228,8 @@ where
             reply.inform(head).await.map_err(|error| client_gone(&error))?;
         }
     }
+    let cause = format!("more than {MAX_INFORMATIONAL} informational answers");
+    Err(Failure::because(Kind::UpstreamProtocol, cause))
 }
 
 /// The client takes no more.

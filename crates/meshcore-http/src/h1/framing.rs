@@ -1,6 +1,7 @@
 //! What the framing fields of a head say, collected while its lines are read.
 
 use super::BodyKind;
+use crate::fields::Fields;
 use crate::head::Version;
 use crate::known::{Known, KnownSet};
 use crate::rejected::Rejected;
@@ -199,6 +200,17 @@ impl<'a> Framing<'a> {
         self.upgrade_fields = self.upgrade_fields.saturating_add(1);
         Ok(())
     }
+}
+
+/// Whether the fields of a 101 name what the request's `Upgrade` offered: one protocol, or layers of
+/// which each was offered. Source: RFC 9110 §7.8.
+pub fn switches_as_asked(asked: &Fields, answered: &Fields) -> bool {
+    let offers = |protocol: &[u8]| {
+        let mut offered = asked.values(Known::Upgrade).flat_map(scan::elements);
+        offered.any(|one| one.eq_ignore_ascii_case(protocol))
+    };
+    let mut chosen = answered.values(Known::Upgrade).flat_map(scan::elements).peekable();
+    chosen.peek().is_some() && chosen.all(offers)
 }
 
 /// The number that `text` is, if it is decimal digits only and fits. Source: RFC 9110 §8.6.

@@ -163,6 +163,30 @@ fn a_101_that_nobody_asked_for_is_an_error() {
 }
 
 #[test]
+fn a_101_to_a_protocol_that_was_not_offered_is_an_error() {
+    for protocol in ["upgrade: h2c\r\n", "upgrade: websocket, h2c\r\n", ""] {
+        let switched = format!("HTTP/1.1 101 Other\r\nconnection: upgrade\r\n{protocol}\r\nbytes");
+        let upstream =
+            Scripted::start([vec![Step::head(), Step::write(switched), Step::UntilClosed]]);
+        let sidecar = sidecar_to(&[upstream.address()]);
+        let mut client = Client::connect(sidecar.outbound());
+        assert_eq!(client.ask(UPGRADE).status(), 502, "{protocol}");
+        upstream.wait_until_closed(0);
+    }
+}
+
+#[test]
+fn an_upstream_that_never_comes_to_the_point_is_given_up() {
+    let many = "HTTP/1.1 102 Processing\r\n\r\n".repeat(101);
+    let upstream = Scripted::start([vec![Step::head(), Step::write(many), Step::UntilClosed]]);
+    let sidecar = sidecar_to(&[upstream.address()]);
+    let mut client = Client::connect(sidecar.outbound());
+    client.send(get("/"));
+    client.read_until("HTTP/1.1 502 ");
+    upstream.wait_until_closed(0);
+}
+
+#[test]
 fn connect_opens_a_tunnel_to_a_service_and_to_an_address() {
     let upstream =
         || Scripted::start([vec![Step::until("ping"), Step::write("pong"), Step::UntilClosed]]);

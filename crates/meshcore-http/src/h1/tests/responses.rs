@@ -2,6 +2,9 @@
 
 use super::{BodyKind, Limits, Rejected as R, ResponseHead, parse_response, response};
 use crate::Method::{self, Connect, Get, Head};
+use crate::fields::Fields;
+use crate::h1::switches_as_asked;
+use crate::known::Known;
 
 const REFUSED: &[(&str, R, &[u8])] = &[
     ("HTTP/2.0", R::UnsupportedVersion, b"HTTP/2.0 200 OK\r\n\r\n"),
@@ -251,4 +254,34 @@ fn limits_hold_for_responses() {
     assert!(parse(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n").unwrap().is_some());
     assert_eq!(parse(b"HTTP/1.1 200 OK\r\nA: b\r\nA: b\r\n"), Err(R::TooManyFields));
     assert_eq!(parse(&[&b"HTTP/1.1 200 "[..], &[b'a'; 27]].concat()), Err(R::HeadTooLarge));
+}
+
+#[test]
+fn only_a_protocol_that_was_offered_is_switched_to() {
+    for (asked, answered, expected) in [
+        (&["websocket"][..], &["websocket"][..], true),
+        (&["WebSocket"], &["websocket"], true),
+        (&["x/1, websocket"], &["websocket"], true),
+        (&["x/1, y"], &["y, x/1"], true),
+        (&["websocket"], &["h2c"], false),
+        (&["websocket"], &["websocket, h2c"], false),
+        (&["websocket"], &["websocket", "h2c"], false),
+        (&["websocket"], &["web"], false),
+        (&["websocket"], &[""], false),
+        (&["websocket"], &[], false),
+        (&[], &["websocket"], false),
+    ] {
+        let fields = |values: &[&str]| {
+            let mut fields = Fields::new();
+            for value in values {
+                assert!(fields.push_checked(b"upgrade", value.as_bytes(), Known::Upgrade));
+            }
+            fields
+        };
+        assert_eq!(
+            switches_as_asked(&fields(asked), &fields(answered)),
+            expected,
+            "{asked:?} {answered:?}"
+        );
+    }
 }
