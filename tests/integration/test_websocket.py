@@ -92,3 +92,24 @@ def test_who_is_not_allowed_gets_no_upgrade(sidecars):
     with pytest.raises(exceptions.InvalidStatus) as refused:
         connect(sidecars[2])
     assert refused.value.response.status_code == 403
+
+
+def test_what_the_client_says_before_the_upgrade_is_not_lost(sidecars):
+    """Its first frame is in one write with the request: nobody may wait for that, but some do."""
+    handshake = (
+        b"GET / HTTP/1.1\r\nhost: chat:9080\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+        b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    text = b"early"
+    frame = bytes([0x81, 0x80 | len(text)]) + bytes(4) + text  # masked with zeros
+    with socket.create_connection(sidecars[1].host_port("outbound"), timeout=10) as stream:
+        stream.sendall(handshake + frame)
+        got = b""
+        while not got.endswith(text):
+            piece = stream.recv(4096)
+            assert piece, got
+            got += piece
+    head, _, answer = got.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101")
+    assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head
+    assert answer == bytes([0x81, len(text)]) + text
