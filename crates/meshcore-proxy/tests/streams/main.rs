@@ -10,6 +10,7 @@
 mod detection;
 mod grpc;
 mod h2_clients;
+mod h2_refusals;
 mod h2_upstreams;
 mod hbone;
 mod hooks;
