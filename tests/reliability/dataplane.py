@@ -1,4 +1,4 @@
-"""A sidecar's data plane for an attack: `dataplane.py MESH.yaml NODE.json [WORKERS]`.
+"""A sidecar's data plane for an attack: `dataplane.py MESH.yaml NODE.json`.
 
 Prints where it listens, as JSON, and serves until it is ended.
 """
@@ -14,9 +14,9 @@ from meshcore.sources.file import read
 
 def main() -> None:
     """Serves until it is ended."""
-    mesh_path, node_path, *workers = sys.argv[1:]
+    mesh_path, node_path = sys.argv[1:]
     mesh = compile_mesh(read([mesh_path]), 1).required()
-    options = Options(workers=int(workers[0]) if workers else 1, drain_ms=1000)
+    options = Options(workers=1)
     proxy = Proxy(json.dumps(mesh).encode(), Path(node_path).read_bytes(), options)
     print(json.dumps(dict(proxy.addresses())), flush=True)
     proxy.wait()

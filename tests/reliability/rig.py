@@ -73,7 +73,7 @@ class Running:
 
 @contextmanager
 def meshcore(
-    directory: Path, origin: int, h2_origin: int = 9, more: str = "", workers: int = 1
+    directory: Path, origin: int, h2_origin: int = 9, more: str = "", outbound: int = 0
 ) -> Iterator[Running]:
     """A data plane in a Python process, as a sidecar runs it, without mutual TLS.
 
@@ -82,7 +82,7 @@ def meshcore(
         origin: Port of the origin, which is also the program beside the sidecar.
         h2_origin: Port of an origin that speaks HTTP/2: port 81 of the service.
         more: Further documents.
-        workers: Threads that carry requests.
+        outbound: Port to take the calls of programs on; 0 takes a free one.
     """
     mesh = directory / "mesh.yaml"
     mesh.write_text(_MESH.format(origin=origin, h2_origin=h2_origin) + more)
@@ -94,11 +94,11 @@ def meshcore(
         "identity": "spiffe://cluster.local/ns/default/sa/app",
         "address": "127.0.0.1",
         "ports": [program],
-        "listen": {"outbound": "127.0.0.1:0", "inbound": "127.0.0.1:0"},
+        "listen": {"outbound": f"127.0.0.1:{outbound}", "inbound": "127.0.0.1:0"},
     }
     node.write_text(json.dumps(described))
     serve = Path(__file__).with_name("dataplane.py")
-    command = [sys.executable, str(serve), str(mesh), str(node), str(workers)]
+    command = [sys.executable, str(serve), str(mesh), str(node)]
     with (directory / "meshcore.log").open("wb") as log, _started(command, log) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
