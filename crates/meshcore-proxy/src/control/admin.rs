@@ -32,8 +32,8 @@ GET  /stats/prometheus   metrics, for Prometheus
 GET  /server_info        version, state, uptime
 GET  /logging            level of the log
 POST /logging?level=L    changes it: error, warning, info, debug
-POST /drain_listeners    stops accepting and lets requests end
-POST /quitquitquit       the same, then ends the process
+POST /drain_listeners    stops accepting, lets requests end, then ends the process
+POST /quitquitquit       the same
 POST /reopen_logs        opens the access log by its name again
 ";
 

@@ -73,9 +73,12 @@ async fn serve(control: &Arc<Control>, stream: TcpStream, page: Page) {
         };
         buffer.consume(parsed.consumed);
         let has_body = !matches!(parsed.body, BodyKind::None | BodyKind::Length(0));
-        let response = if !is_local(&head) {
+        let response = if page == Page::Admin && !is_local(&head) {
             // A page in a browser may reach us under a name of its own, but not read us.
             Response::text(403, "ask for this address by number or as localhost\n")
+        } else if page == Page::Admin && head.fields.get(Known::Origin).is_some() {
+            // Browsers say so in what a page sends, which can change things without reading.
+            Response::text(403, "no page of a browser may ask this\n")
         } else if has_body {
             Response::text(413, "no body is taken here\n")
         } else {

@@ -141,6 +141,28 @@ fn a_page_of_another_site_cannot_read_or_write() {
 }
 
 #[test]
+fn a_page_of_another_site_cannot_write_to_our_address() {
+    let sidecar = sidecar();
+    let fields = "Host: 127.0.0.1:15000\r\nOrigin: http://evil.example\r\nContent-Length: 0\r\n";
+    let request = format!("POST /drain_listeners HTTP/1.1\r\n{fields}\r\n");
+    assert_eq!(Client::connect(sidecar.admin()).ask(request).status(), 403);
+    assert_eq!(ask(&sidecar, "GET", "/ready", "localhost").status(), 200);
+}
+
+#[test]
+fn metrics_and_health_are_asked_for_by_any_name() {
+    let any = "127.0.0.1:0";
+    let sidecar = Sidecar::of("web").listen("metrics", any).listen("health", any).start();
+    let addresses = sidecar.proxy().addresses();
+    for (address, path) in
+        [(addresses.metrics, "/stats/prometheus"), (addresses.health, "/healthz/ready")]
+    {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: web.example:15090\r\n\r\n");
+        assert_eq!(Client::connect(address.unwrap()).ask(request).status(), 200, "{path}");
+    }
+}
+
+#[test]
 fn a_post_drains() {
     let sidecar = sidecar();
     let mut client = Client::connect(sidecar.outbound());
