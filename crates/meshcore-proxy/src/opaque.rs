@@ -9,7 +9,8 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use meshcore_http::RequestHead;
-use meshcore_model::{Failure, Flags, Kind, OutboundPolicy, ServiceLabels, WorkloadLabels};
+use meshcore_model::{Failure, Flags, HookStage, Kind, OutboundPolicy, Protocol, ServiceLabels};
+use meshcore_model::WorkloadLabels;
 use meshcore_policy::{Peer, authorize_tcp};
 use meshcore_snapshot::{Authority, Cluster, InboundPort, Snapshot, TcpDestination, Transport};
 use meshcore_telemetry::{Gauge, Reporter, Security, TcpHandle, TcpKey};
@@ -357,6 +358,10 @@ async fn open_inbound(
     if !verdict.allowed {
         return Err(Failure::because(Kind::Denied, reason(&verdict, port)));
     }
+    if needs_hooks(snapshot, port) {
+        let cause = "hooks authorize requests, which these bytes are not; a port may declare TCP";
+        return Err(Failure::because(Kind::Denied, cause));
+    }
     let upstream = Upstream::plain(port.application, CONNECT_WITHIN);
     Ok(Opened {
         stream: upstream.connect(worker, Speaking::Opaque, "").await?,
@@ -368,6 +373,14 @@ async fn open_inbound(
         address: Some(port.application),
         idle: Duration::ZERO,
     })
+}
+
+/// Whether hooks have to be asked before anything reaches the port. They judge requests: where
+/// bytes are declared there are none, but elsewhere an application may read a request in bytes
+/// in which we do not.
+fn needs_hooks(snapshot: &Snapshot, port: &InboundPort) -> bool {
+    let has_requests = !matches!(port.protocol, Protocol::Tcp | Protocol::Tls);
+    has_requests && !snapshot.hooks.of(HookStage::Authorize).is_empty()
 }
 
 /// Carries the bytes, counts and logs them. The snapshot is given back before: a connection may

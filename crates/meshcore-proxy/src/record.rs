@@ -92,6 +92,10 @@ impl Record {
         }
         self.details = kind.label();
         let reason = failure.reason();
+        if kind == Kind::Undecided && self.denied_by.is_none() {
+            // It begins with the name of the hook; what follows may be different each time.
+            self.denied_by = reason.split(": ").next().map(Box::from);
+        }
         if !reason.is_empty() {
             if matches!(kind, Kind::Denied | Kind::Undecided) {
                 self.reason = Some(reason.into());

@@ -66,14 +66,18 @@ impl DecisionCache {
         (known.until > now).then(|| known.decision.clone())
     }
 
-    /// Remembers a decision for as long as the hook says, under the key of [`Self::key_of`].
+    /// Remembers a decision for as long as the hook says, under the key of [`Self::key_of`]. It
+    /// was asked for at that time and epoch; if all was forgotten since, so is this.
     pub(crate) fn remember(
         &self,
         hook: &Hook,
         values: Box<[u8]>,
         decision: &Decision,
-        now: Instant,
+        (now, epoch): (Instant, u64),
     ) {
+        if self.epoch.get() != epoch {
+            return;
+        }
         let Some(until) = now.checked_add(Duration::from_millis(hook.cache_ms)) else { return };
         let mut decisions = self.decisions.borrow_mut();
         if decisions.len() >= MAX_DECISIONS {
@@ -160,7 +164,7 @@ mod tests {
         let (first, other) = (request(&[("a", "1"), ("x", "9")]), request(&[("a", "2")]));
         let allow = Decision::Allow(Edits::default());
         assert_eq!(cache.recall(&hook, &view(&first), (now, 0)), None);
-        cache.remember(&hook, cache.key_of(&hook, &view(&first)), &allow, now);
+        cache.remember(&hook, cache.key_of(&hook, &view(&first)), &allow, (now, 0));
         let same = request(&[("x", "8"), ("a", "1")]);
         assert_eq!(cache.recall(&hook, &view(&same), (now, 0)), Some(allow));
         assert_eq!(cache.recall(&hook, &view(&other), (now, 0)), None);
@@ -168,6 +172,19 @@ mod tests {
         assert_eq!(cache.recall(&hook, &view(&same), (later, 0)), None);
         assert_eq!(cache.recall(&hook, &view(&same), (now, 1)), None, "forgotten");
         assert_eq!(cache.recall(&hook, &view(&same), (now, 1)), None, "for good");
+    }
+
+    #[test]
+    fn what_was_asked_before_all_was_forgotten_is_not_remembered() {
+        let cache = DecisionCache::default();
+        let (hook, now) = (hook(&["a"]), Instant::now());
+        let request = request(&[("a", "1")]);
+        let seen = view(&request);
+        assert_eq!(cache.recall(&hook, &seen, (now, 0)), None);
+        let key = cache.key_of(&hook, &seen);
+        assert_eq!(cache.recall(&hook, &seen, (now, 1)), None, "another request, later");
+        cache.remember(&hook, key, &Decision::Abstain, (now, 0));
+        assert_eq!(cache.recall(&hook, &seen, (now, 1)), None);
     }
 
     #[test]
@@ -188,7 +205,7 @@ mod tests {
         for n in 0..3 * MAX_DECISIONS {
             let text = n.to_string();
             let key = cache.key_of(&hook, &view(&request(&[("a", &text)])));
-            cache.remember(&hook, key, &Decision::Abstain, now);
+            cache.remember(&hook, key, &Decision::Abstain, (now, 0));
         }
         assert!(cache.decisions.borrow().len() <= MAX_DECISIONS);
     }

@@ -31,13 +31,13 @@ impl Worker {
                 self.recorder.count_by(Labelled::HookCacheHits, &hook.name, 1);
                 return Ok(known);
             }
-            key = Some(self.decisions.key_of(hook, view));
+            key = Some((self.decisions.key_of(hook, view), epoch));
         }
         self.recorder.count_by(Labelled::HookCalls, &hook.name, 1);
         match self.ask(hook, view).await {
             Ok(decision) => {
-                if let Some(key) = key {
-                    self.decisions.remember(hook, key, &decision, now);
+                if let Some((key, epoch)) = key {
+                    self.decisions.remember(hook, key, &decision, (now, epoch));
                 }
                 Ok(decision)
             }

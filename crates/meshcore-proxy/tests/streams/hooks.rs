@@ -206,7 +206,36 @@ fn without_an_answer_the_declared_one_is_given() {
             assert_eq!(get(&sidecar, "/", "").status(), status, "{case}, {declared}");
             sidecar.series(counted, &[("hook", NAME)], 1);
             assert_eq!(application.seen().len(), usize::from(status == 200), "{case}");
+            if declared == "deny" {
+                sidecar.series("meshcore_requests_denied_total", &[("policy", NAME)], 1);
+            }
         }
+    }
+}
+
+#[test]
+fn bytes_that_are_no_request_pass_no_hook_unless_they_are_declared() {
+    for (protocol, passes) in [("detect", false), ("http", false), ("tcp", true)] {
+        let application = Application::echo("v1");
+        let host = Double::with(NAME, Does::Now(Ok(Decision::Deny(denial()))));
+        let mesh = MeshBuilder::new()
+            .service_speaking("api", 80, protocol)
+            .endpoint("v1", ([127, 0, 0, 1], 80).into())
+            .settings(json!({"detection_timeout_ms": 1000}));
+        let sidecar = Sidecar::of("api")
+            .inbound(80, application.address())
+            .mesh(&mesh)
+            .hooks(vec![hook("authorize", json!({}))], host)
+            .start();
+        // Some servers take what is not HTTP/1.1 for a request all the same.
+        for bytes in ["GET / HTTP/1.2\r\nhost: api\r\n\r\n", "GET / HTTP/1.1\nhost: api\n\n"] {
+            let mut client = Client::connect(sidecar.inbound());
+            client.send(bytes);
+            client.shutdown();
+            client.read_to_end();
+        }
+        let reached = sidecar.sum("istio_tcp_connections_opened_total", &[]) > 0;
+        assert_eq!(reached, passes, "{protocol}");
     }
 }
 
