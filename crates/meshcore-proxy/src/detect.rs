@@ -50,7 +50,7 @@ pub(crate) async fn detect(
             (Protocol::Http | Protocol::Http2 | Protocol::Grpc, false) => HEAD_S,
             (Protocol::Detect | Protocol::Tcp | Protocol::Tls, _) => within_s,
         };
-        match wait.within(limit_s, Waiting::Idle, stream.read_some(buffer)).await {
+        match wait.within(limit_s, Waiting::Kept, stream.read_some(buffer)).await {
             Ok(Ok(0)) if buffer.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(Ok(0)) => return Ok(Detected::Opaque),
             Ok(read) => {

@@ -86,7 +86,7 @@ enum Next {
 async fn next_request(conn: &Conn, buffer: &mut Buffer, wait: &Wait) -> Next {
     let limits = Limits::default();
     if buffer.is_empty() {
-        match wait.within(IDLE_S, Waiting::Idle, conn.read(buffer)).await {
+        match wait.within(IDLE_S, Waiting::Kept, conn.read(buffer)).await {
             Ok(Ok(count)) if count > 0 => {}
             Ok(Ok(_) | Err(_)) | Err(Interrupted::Expired | Interrupted::Draining) => {
                 return Next::End;

@@ -1,7 +1,8 @@
 //! Waiting for a peer with a limit, for many connections, at no cost for each request.
 //!
 //! Each connection has one entry with a deadline in whole seconds. A ticker looks at all entries
-//! once a second and wakes those whose time is over; draining wakes those that are idle.
+//! once a second and wakes those whose time is over; draining wakes those that are idle, and those
+//! that are kept for a next request once none has come for a while.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -21,8 +22,11 @@ pub(crate) enum Interrupted {
 /// What a wait is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waiting {
-    /// Between requests: a drain ends it.
+    /// Nothing is lost when it ends: a drain ends it at once.
     Idle,
+    /// For the next request of HTTP/1, which may be on its way: a drain ends it when none has come
+    /// within [`GRACE_ROUNDS`]. One that comes is told that it was the last.
+    Kept,
     /// Inside a request: only its limit ends it.
     Busy,
 }
@@ -46,6 +50,19 @@ struct Entry {
     waker: RefCell<Option<Waker>>,
     deadline_s: Cell<u64>,
     waiting: Cell<Waiting>,
+    /// Rounds of a drain that this wait has seen.
+    rounds: Cell<u32>,
+}
+
+impl Entry {
+    /// Whether a drain ends the wait, if there is one.
+    fn is_given_up(&self, waiting: Waiting) -> bool {
+        match waiting {
+            Waiting::Idle => true,
+            Waiting::Kept => self.rounds.get() >= GRACE_ROUNDS,
+            Waiting::Busy => false,
+        }
+    }
 }
 
 /// The entry of one connection; it ends with the connection.
@@ -58,6 +75,11 @@ pub(crate) struct Wait {
 
 const NEVER: u64 = u64::MAX;
 
+/// Rounds of a drain that a kept connection waits for a request: half a second, when there is one
+/// each [`crate::worker::DRAIN_POLL`]. An answer cannot follow a request that crosses our close,
+/// and what is not idempotent is not sent again; who asks more often than this is answered first.
+const GRACE_ROUNDS: u32 = 25;
+
 impl Waits {
     /// An entry for a new connection.
     pub(crate) fn enter(self: &Rc<Self>) -> Wait {
@@ -65,6 +87,7 @@ impl Waits {
             waker: RefCell::new(None),
             deadline_s: Cell::new(NEVER),
             waiting: Cell::new(Waiting::Busy),
+            rounds: Cell::new(0),
         });
         let mut entries = self.entries.borrow_mut();
         let slot = entries.free.pop().unwrap_or(entries.slots.len());
@@ -94,10 +117,13 @@ impl Waits {
         self.wake(|entry| entry.deadline_s.get() <= now_s);
     }
 
-    /// Ends all idle waits, from now on.
+    /// Ends all idle waits, from now on. Each call is a round for those that are kept.
     pub(crate) fn drain(&self) {
         self.draining.set(true);
-        self.wake(|entry| entry.waiting.get() == Waiting::Idle);
+        self.wake(|entry| {
+            entry.rounds.set(entry.rounds.get().saturating_add(1));
+            entry.is_given_up(entry.waiting.get())
+        });
     }
 
     /// Whether the process is draining.
@@ -122,8 +148,8 @@ impl Wait {
         self.waits.now_s()
     }
 
-    /// The future's output, unless `limit_s` seconds pass first (0 is no limit) or, for an idle
-    /// wait, the process drains. Precise to a second.
+    /// The future's output, unless `limit_s` seconds pass first (0 is no limit) or the process
+    /// drains and does not wait for this. Precise to a second.
     pub(crate) async fn within<F: Future>(
         &self,
         limit_s: u64,
@@ -132,6 +158,7 @@ impl Wait {
     ) -> Result<F::Output, Interrupted> {
         let mut future = pin!(future);
         let started_s = self.waits.now_s();
+        self.entry.rounds.set(0);
         let deadline_s = match limit_s {
             0 => NEVER,
             limit_s => started_s.saturating_add(limit_s).saturating_add(1),
@@ -140,7 +167,7 @@ impl Wait {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
-            if waiting == Waiting::Idle && self.waits.is_draining() {
+            if self.waits.is_draining() && self.entry.is_given_up(waiting) {
                 return Poll::Ready(Err(Interrupted::Draining));
             }
             if self.waits.now_s() >= deadline_s {
@@ -214,6 +241,33 @@ mod tests {
             };
             let (idle, busy, ()) = tokio::join!(idle, busy, clock);
             assert_eq!((idle, busy), (Err(Interrupted::Draining), Err(Interrupted::Expired)));
+        });
+    }
+
+    #[test]
+    fn draining_gives_a_kept_connection_time_for_its_last_request() {
+        run(async {
+            let waits = Rc::new(Waits::default());
+            let wait = waits.enter();
+            let round = async || {
+                waits.drain();
+                tokio::task::yield_now().await;
+            };
+            let mut kept = Box::pin(wait.within(0, Waiting::Kept, pending::<()>()));
+            for _ in 1..GRACE_ROUNDS {
+                let (early, ()) = tokio::join!(
+                    poll_fn(|cx| Poll::Ready(kept.as_mut().poll(cx).is_ready())),
+                    round()
+                );
+                assert!(!early);
+            }
+            let (ended, ()) = tokio::join!(kept, round());
+            assert_eq!(ended, Err(Interrupted::Draining));
+            let again = wait.within(0, Waiting::Kept, async {
+                round().await;
+                7
+            });
+            assert_eq!(again.await, Ok(7));
         });
     }
 

@@ -65,7 +65,7 @@ const KEPT_BUFFERS: usize = 8;
 const MAX_STRANGERS: usize = 256;
 
 /// How often a drain looks whether all connections have ended.
-const DRAIN_POLL: Duration = Duration::from_millis(20);
+pub(crate) const DRAIN_POLL: Duration = Duration::from_millis(20);
 
 /// Ticks between two times that unused buffers are given back.
 const TRIM_EVERY_S: u64 = 10;
