@@ -7,7 +7,7 @@ two lines, so that the sidecar need not read the mesh itself:
     {"revision": N, "diagnostics": [...], "own": {...}, ...}
     {mesh for the data plane} or null
 
-Exit status: 0 prepared; 65 (EX_DATAERR) refused, the second line is `null`.
+Exit status: 0 prepared; 65 (EX_DATAERR) refused, the second line is `null`; 1 nobody asks.
 """
 
 import gc
@@ -61,7 +61,10 @@ class Head(TypedDict):
 
 def main() -> int:
     """Answers the request on standard input; returns the exit status."""
-    request: Request = json.load(sys.stdin)
+    asked = sys.stdin.read()
+    if not asked:
+        return 1  # the sidecar ended before it asked
+    request: Request = json.loads(asked)
     gc.disable()  # the process is gone before there is much to collect
     number = request["above"] + 1
     numbers = Path(request["state"], f"revision-{mesh_name(request['mesh'])}.json")
@@ -131,10 +134,14 @@ def _set_access_log(mesh: Mesh, wanted: str | None) -> None:
 
 
 def _write(head: Head, mesh: Mesh | None) -> int:
-    for line in (head, mesh):
-        json.dump(line, sys.stdout, separators=(",", ":"))
-        sys.stdout.write("\n")
-    sys.stdout.flush()
+    try:
+        for line in (head, mesh):
+            json.dump(line, sys.stdout, separators=(",", ":"))
+            sys.stdout.write("\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # the sidecar ended meanwhile
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains
+        return 1
     return os.EX_OK if mesh is not None else os.EX_DATAERR
 
 

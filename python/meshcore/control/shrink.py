@@ -1,4 +1,7 @@
-"""Refuses a change that removes most of the services, unless somebody confirmed it."""
+"""Refuses a change that removes most of the services, unless somebody confirmed it.
+
+What refuses calls goes with them: a sidecar without documents lets everybody in.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -9,19 +12,20 @@ from meshcore.config.resources import Mesh
 from meshcore.control.settings import CONFIRM
 from meshcore.errors import ConfigError, Diagnostic, Severity
 
-# Fewer services may always go.
+# So many services may go, unless they are all of them.
 FEW = 3
 
 
 def check(before: Mapping[str, Any], after: Mesh, mesh: Path, state: Path) -> None:
-    """Lets a change pass that keeps at least half of the services, or is confirmed.
+    """Lets a change pass that keeps at least half of the services, or removes few, or is confirmed.
 
     Raises:
         ConfigError: It removes more than that, and `state/confirm` is not newer than it.
     """
     old = {service["host"] for service in before.get("services", ())}
     gone = old - {service["host"] for service in after["services"]}
-    if len(gone) <= FEW or 2 * len(gone) <= len(old) or _is_confirmed(mesh, state):
+    is_small = len(gone) <= FEW and bool(after["services"])
+    if is_small or 2 * len(gone) <= len(old) or _is_confirmed(mesh, state):
         return
     message = f"removes {len(gone)} of {len(old)} services, which may be a mistake"
     hint = f"to confirm: touch {state / CONFIRM}"
