@@ -69,7 +69,7 @@ class Caller(threading.Thread):
         if status == 200:
             self.answered[fields.get(b"x-application", b"").decode()] += 1
         else:
-            self.failed[str(status)] += 1
+            self.failed[f"{method} {status}"] += 1
         if not self.keeps or fields.get(b"connection") == b"close":
             self.hang_up()
 
