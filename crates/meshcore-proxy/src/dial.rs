@@ -24,6 +24,8 @@ use crate::worker::Worker;
 pub(crate) enum UpstreamKey {
     /// An endpoint of a cluster.
     Endpoint(EndpointId),
+    /// An endpoint that has to prove that it is this host, which each request names for itself.
+    Host(EndpointId, Box<[u8]>),
     /// An address without a cluster: the application, or where a client wanted to go.
     Address(EndpointAddress),
 }

@@ -102,7 +102,7 @@ impl Tries {
     ) -> Result<After, Failure> {
         self.take_turn(walk, routed)?;
         loop {
-            let target = Target::choose(walk, routed, &self.tried)?;
+            let target = Target::choose(walk, routed, (exchange.head.host(), &self.tried))?;
             let can_repeat = self.retries < self.policy.attempts;
             let mut attempt = Attempt {
                 routed,

@@ -55,7 +55,8 @@ impl Drop for Busy {
 }
 
 impl<'s> Target<'s> {
-    /// Chooses an endpoint, one that was not `tried` while there are others.
+    /// Chooses an endpoint, one that was not `tried` while there are others. `host` is the
+    /// request's own.
     ///
     /// # Errors
     ///
@@ -63,10 +64,10 @@ impl<'s> Target<'s> {
     pub(crate) fn choose(
         walk: &mut Walk<'_>,
         routed: &Routed<'s>,
-        tried: &[EndpointId],
+        (host, tried): (&[u8], &[EndpointId]),
     ) -> Result<Self, Failure> {
         match routed.to {
-            To::Cluster(cluster, _) => Self::of_cluster(walk, cluster, tried),
+            To::Cluster(cluster, _) => Self::of_cluster(walk, cluster, (host, tried)),
             To::Application(port) => {
                 let upstream = Upstream::plain(port.application, APPLICATION_CONNECT_WITHIN);
                 let protocol = match port.protocol {
@@ -92,12 +93,15 @@ impl<'s> Target<'s> {
     fn of_cluster(
         walk: &mut Walk<'_>,
         cluster: &'s Arc<Cluster>,
-        tried: &[EndpointId],
+        (host, tried): (&[u8], &[EndpointId]),
     ) -> Result<Self, Failure> {
         walk.record.cluster = Some(Arc::clone(&cluster.name));
-        let (upstream, endpoint) =
+        let (mut upstream, endpoint) =
             choose_upstream(walk.worker, walk.client, walk.snapshot, (cluster, tried))?;
         if let Some(endpoint) = endpoint {
+            if endpoint.transport.verifies_host_of_request() {
+                upstream.key = UpstreamKey::Host(endpoint.id, host.to_ascii_lowercase().into());
+            }
             walk.record.destination = Some(Arc::clone(&endpoint.labels));
         }
         let busy = endpoint.map(|endpoint| Busy::begin(walk.worker, endpoint.id));

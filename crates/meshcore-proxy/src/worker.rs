@@ -110,7 +110,7 @@ impl Worker {
     pub(crate) fn snapshot(&self) -> Pinned {
         let mut reader = self.reader.borrow_mut();
         if let Some(before) = reader.refresh() {
-            self.take_over(&before, reader.held());
+            self.take_over(reader.held());
             *self.pinned.borrow_mut() = Rc::new(Arc::clone(reader.held()));
             self.shared.retire(before);
         }
@@ -278,18 +278,15 @@ impl Worker {
 
     /// Closes idle connections to endpoints that are gone. Ids are never given again, so a
     /// connection under a living id is good.
-    fn take_over(&self, before: &Snapshot, now: &Snapshot) {
+    fn take_over(&self, now: &Snapshot) {
         self.access.take_over(self.shared.access.read().as_ref());
         self.loads.borrow_mut().trim();
         self.health.borrow_mut().trim(self.now_ms());
         self.unproven.borrow_mut().clear();
-        if before.revision == now.revision {
-            return;
-        }
         let living: hashbrown::HashSet<_, RandomState> =
             now.clusters().flat_map(|cluster| cluster.endpoints.iter().map(|one| one.id)).collect();
         self.pools.retain(|key| match key {
-            UpstreamKey::Endpoint(id) => living.contains(id),
+            UpstreamKey::Endpoint(id) | UpstreamKey::Host(id, _) => living.contains(id),
             UpstreamKey::Address(_) => true,
         });
     }

@@ -233,6 +233,17 @@ pub enum Transport {
     },
 }
 
+impl Transport {
+    /// Whether each request says which host the server has to be, so that a connection serves
+    /// those for one host alone.
+    pub fn verifies_host_of_request(&self) -> bool {
+        match self {
+            Self::Originate { host, .. } => host.is_empty(),
+            Self::Plain | Self::Mtls { .. } | Self::Hbone { .. } => false,
+        }
+    }
+}
+
 /// Limits on connections and requests, with Istio's defaults. `u32::MAX` is no limit; a time of
 /// 0 is off.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -76,6 +76,25 @@ fn another_name_or_authority_is_refused() {
 }
 
 #[test]
+fn a_connection_carries_requests_for_the_host_that_was_verified_alone() {
+    let ca = PrivateCa::default();
+    let root = Pem::new(&ca.root_pem());
+    let server = TlsServer::start(&ca.issue(&host("a")), None);
+    let policy = json!({"tls": {"originate": {"ca_certificates": root.path()}}});
+    let mesh = MeshBuilder::new()
+        .service("*", 80)
+        .endpoint_with("v1", server.address(), json!({"service_account": "any"}))
+        .policy("*", policy, &[])
+        .settings(json!({"default_retries": {"attempts": 0, "on": []}}));
+    let sidecar = Sidecar::outbound_to(&mesh);
+    let mut client = Client::connect(sidecar.outbound());
+    for (name, status) in [("a", 200), ("b", 503), ("a", 200)] {
+        let request = format!("GET / HTTP/1.1\r\nhost: {}\r\n\r\n", host(name));
+        assert_eq!(client.ask(request).status(), status, "{name}");
+    }
+}
+
+#[test]
 fn names_of_server_and_certificate_can_be_told() {
     let ca = PrivateCa::default();
     let root = Pem::new(&ca.root_pem());
