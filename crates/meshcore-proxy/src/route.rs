@@ -172,9 +172,12 @@ async fn ask_hooks<'s>(
     head: &RequestHead,
     (vhost, port): (&'s VirtualHost, u16),
 ) -> Result<Option<&'s Arc<Cluster>>, Failure> {
-    let host = head.host();
-    for hook in snapshot.hooks.for_request(HookStage::Route, host, head.path(), head.method_bytes())
-    {
+    if snapshot.hooks.of(HookStage::Route).is_empty() {
+        return Ok(None);
+    }
+    let host = head.host().to_ascii_lowercase();
+    let (path, method) = (head.path(), head.method_bytes());
+    for hook in snapshot.hooks.for_request(HookStage::Route, &host, path, method) {
         let view = View {
             request: head,
             response: None,

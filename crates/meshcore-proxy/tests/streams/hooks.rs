@@ -356,10 +356,10 @@ fn a_hook_chooses_a_subset() {
         let route = RouteTo { host: None, subset: Some(subset.into()), reason: "a test".into() };
         let host = Double::with(NAME, Does::Now(Ok(Decision::RouteTo(route))));
         let sidecar = Sidecar::of("web").outbound().mesh(&mesh);
-        let sidecar = sidecar.hooks(vec![hook("route", json!({}))], host).start();
+        let sidecar = sidecar.hooks(vec![hook("route", json!({"hosts": ["api"]}))], host).start();
         let mut client = Client::connect(sidecar.outbound());
-        for _ in 0..5 {
-            let answer = client.ask("GET / HTTP/1.1\r\nhost: api\r\n\r\n");
+        for name in ["api", "API", "api:80", "Api:80", "aPi"] {
+            let answer = client.ask(format!("GET / HTTP/1.1\r\nhost: {name}\r\n\r\n"));
             assert_eq!(answer.status(), status, "{subset}");
             assert!(status != 200 || answer.text().starts_with(subset), "{subset}");
         }
