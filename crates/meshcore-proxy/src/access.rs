@@ -46,7 +46,8 @@ impl AccessLog {
             LogFormat::Json => AccessFormat::istio_json(),
         };
         let format = format.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let sink = LogSink::open(Path::new(&wanted.path))?;
+        let sink = LogSink::open(Path::new(&wanted.path))
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", wanted.path)))?;
         let queue = LogQueue::start(sink, QUEUE_BYTES)?;
         Ok(Self { wanted: wanted.clone(), format, queue })
     }

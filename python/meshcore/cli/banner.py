@@ -24,6 +24,9 @@ def banner(
         ports = ", ".join(map(str, own["ports"]))
         rows.append(("serves", f"{hosts}, port {ports}, application at {application}"))
         rows.append(("inbound", f"{addresses['inbound']}, HBONE {addresses.get('hbone')}"))
+    elif not own["hosts"]:
+        name = f"{settings.wanted.service}.{settings.wanted.namespace}"
+        rows.append(("serves", f"nothing: the mesh has no service {name}, so it can only call"))
     rows.append(("outbound", f"http://{addresses.get('outbound')} with Host: SERVICE:PORT"))
     rows.append(("admin", f"http://{addresses.get('admin')}"))
     rows.append(("health", f"http://{addresses.get('health')}/healthz/ready"))

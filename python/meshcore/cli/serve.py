@@ -2,6 +2,7 @@
 # pathlib would take 1.3 MB beside the data plane.
 # ruff: noqa: PTH108, PTH118
 
+import errno
 import json
 import logging
 import os
@@ -54,6 +55,8 @@ def serve(settings: Settings, child: Child) -> int:
         return Exit.BAD_DATA
     except MeshcoreError as error:
         _say(f"error: {error}")
+        if os.strerror(errno.EADDRINUSE) in str(error):
+            _say("another sidecar or program listens there: end it, or see --address and --*-port")
         return Exit.FAILED
 
 

@@ -51,4 +51,7 @@ def _is_usable(state: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # before it listens to signals
+        sys.exit(130)

@@ -146,6 +146,25 @@ def test_what_is_wrong_is_said(mesh, arguments, status, text):
     assert "Traceback" not in result.stderr
 
 
+def test_a_second_sidecar_with_the_same_address_is_told_what_to_do(mesh):
+    mesh.start("--service", "web")
+    second = meshcore("run", "--mesh", mesh.file, "--service", "web")
+    assert second.returncode == 1
+    assert "another sidecar or program listens there" in second.stderr
+
+
+def test_a_plugin_that_cannot_be_loaded_is_all_that_is_said(mesh, tmp_path):
+    plugin = tmp_path / "broken.py"
+    plugin.write_text("def (")
+    result = meshcore("run", "--mesh", mesh.file, "--service", "web", "--plugin", plugin)
+    assert (result.returncode, result.stderr) == (65, f"{plugin}:1: invalid syntax\n")
+
+
+def test_a_service_that_the_mesh_does_not_have_is_said(mesh):
+    one = mesh.start("--service", "revuews")
+    until(lambda: "the mesh has no service revuews.default" in one.log, "banner")
+
+
 def test_bad_documents_at_the_start_leave_the_last_good_state(mesh):
     refused = mesh.directory / "bad.yaml"
     refused.write_text("services: {web: {port: 0}}")
