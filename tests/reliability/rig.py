@@ -3,6 +3,7 @@
 Everything listens on loopback. Whatever is started here ends with its block, and nothing else.
 """
 
+import importlib.util
 import json
 import os
 import socket
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
 # The name under which the origin is known to the mesh, and in every request of a corpus.
@@ -75,7 +77,7 @@ class Running:
 def meshcore(
     directory: Path, origin: int, h2_origin: int = 9, more: str = "", outbound: int = 0
 ) -> Iterator[Running]:
-    """A data plane in a Python process, as a sidecar runs it, without mutual TLS.
+    """A data plane in a Python process, as a sidecar runs it. The origin is no part of the mesh.
 
     Args:
         directory: For its documents.
@@ -111,17 +113,43 @@ def meshcore(
 @contextmanager
 def peer(name: str, directory: Path, origin: int) -> Iterator[Running]:
     """A proxy to compare with, configured as in the benches."""
-    sys.path.insert(0, str(ROOT / "benches/peers"))
-    try:
-        from proxies import PROXIES, Setting  # noqa: PLC0415 - programs of another room
-    finally:
-        sys.path.pop(0)
+    proxies = _benches()
     port = free_port()
     directory.chmod(0o755)  # some give up root
-    command = PROXIES[name](Setting(directory, port, origin))
+    command = proxies.PROXIES[name](proxies.Setting(directory, port, origin))
     with (directory / f"{name}.log").open("wb") as log, _started(command, log) as process:
         wait_for(port)
         yield Running(name, process.pid, port)
+
+
+@contextmanager
+def fast_origin(directory: Path) -> Iterator[int]:
+    """The origin of the benches, which answers 1 KiB of `x`; yields its port."""
+    port = free_port()
+    command = _benches().origin(directory, port)
+    with (directory / "origin.log").open("wb") as log, _started(command, log):
+        wait_for(port)
+        yield port
+
+
+@contextmanager
+def patient_origin(directory: Path) -> Iterator[int]:
+    """An origin that reads and does not answer; yields its port."""
+    command = [sys.executable, str(Path(__file__).with_name("patient_origin.py"))]
+    with (directory / "origin.log").open("wb") as log, _started(command, log) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+
+
+def _benches() -> ModuleType:
+    path = ROOT / "benches/peers/proxies.py"
+    spec = importlib.util.spec_from_file_location("benches_peers_proxies", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look themselves up
+    spec.loader.exec_module(module)
+    return module
 
 
 @contextmanager
