@@ -24,6 +24,8 @@ pub(crate) struct Exchange<'c> {
 pub(crate) enum After {
     /// It may carry another one, if the client and the answer allow it.
     Next,
+    /// The client left before its answer was whole.
+    Gone,
     /// It has changed protocol: what follows is opaque in both directions.
     Upgraded(Box<H1Connection>),
 }

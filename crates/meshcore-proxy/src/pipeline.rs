@@ -8,7 +8,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use meshcore_model::Failure;
+use meshcore_model::{Failure, Kind};
 use meshcore_snapshot::Snapshot;
 use meshcore_telemetry::Gauge;
 
@@ -42,7 +42,7 @@ pub(crate) async fn carry(
                 Some(denial) => deny(exchange, &denial, &mut record).await,
                 None => refuse(exchange, failure.kind(), &mut record).await,
             }
-            After::Next
+            if failure.kind() == Kind::DownstreamClosed { After::Gone } else { After::Next }
         }
     };
     record.request_bytes = exchange.body.total();

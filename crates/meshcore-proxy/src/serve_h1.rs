@@ -71,7 +71,9 @@ pub(crate) async fn serve_h1(
                 return Box::pin(relay_upgraded((conn, buffer), *upstream)).await;
             }
             (After::Next, true) => {}
-            (After::Next, false) => return Box::pin(linger(&conn, &mut buffer)).await,
+            (After::Next, false) | (After::Gone, _) => {
+                return Box::pin(linger(&conn, &mut buffer)).await;
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -14,10 +14,11 @@ use meshcore_http::RequestHead;
 use meshcore_http::h1::Limits;
 use meshcore_http::h2::{DeferredIo, Drain, accept, body_from_h2, head_from_h2};
 use meshcore_telemetry::{Counter, Labelled};
+use tokio::sync::Notify;
 
 use crate::body::{Body, H2Body};
 use crate::client::Client;
-use crate::exchange::Exchange;
+use crate::exchange::{After, Exchange};
 use crate::h2_client::{CONNECTION_WINDOW_BYTES, MAX_HEADER_LIST_BYTES, STREAM_WINDOW_BYTES};
 use crate::opaque::accept_tunnel;
 use crate::pipeline::carry;
@@ -47,6 +48,14 @@ const MAX_PENDING_RESETS: usize = 200;
 
 /// Streams that we reset because of the client, before the connection is closed.
 const MAX_OWN_RESETS: usize = 1024;
+
+/// A stream given up within this time counts as premature. Source, for this and the next: Envoy's
+/// `overload.premature_reset_min_stream_lifetime_seconds` and `premature_reset_total_stream_count`,
+/// its defence against rapid reset (CVE-2023-44487).
+const PREMATURE: Duration = Duration::from_secs(1);
+
+/// Streams of a connection before it is judged by how many were premature.
+const JUDGED_STREAMS: u32 = 500;
 
 type Requests = h2::server::Connection<DeferredIo<Prefixed>, Bytes>;
 
@@ -105,7 +114,15 @@ async fn accept_all(
     loop {
         let waiting = if is_leaving { Waiting::Busy } else { Waiting::Idle };
         let limit_s = streams.patience_s(worker.now_s(), is_leaving);
-        match wait.within(limit_s, waiting, accept(connection, drain)).await {
+        let accepting = wait.within(limit_s, waiting, accept(connection, drain));
+        let accepted = tokio::select! {
+            accepted = accepting => accepted,
+            () = streams.attacked.notified() => {
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                return;
+            }
+        };
+        match accepted {
             Ok(Some(Ok((request, respond)))) => {
                 let active = Active::begin(&streams, worker);
                 let stream = H2Request { request, respond, active };
@@ -127,6 +144,10 @@ async fn accept_all(
 #[derive(Debug, Default)]
 struct Streams {
     active: Cell<u32>,
+    total: Cell<u32>,
+    premature: Cell<u32>,
+    /// The client gives most of its streams up, which costs it less than us.
+    attacked: Notify,
     /// When there was last one, in seconds of the worker.
     idle_since_s: Cell<u64>,
 }
@@ -140,6 +161,15 @@ impl Streams {
             _busy => 0,
         };
         whole_s.saturating_sub(idle_s).max(1)
+    }
+
+    /// A stream was given up by the client soon after it began.
+    fn note_premature(&self) {
+        self.premature.set(self.premature.get().saturating_add(1));
+        let total = self.total.get();
+        if total >= JUDGED_STREAMS && self.premature.get() > total / 2 {
+            self.attacked.notify_one();
+        }
     }
 
     /// Whether it has been without a stream for as long as it may.
@@ -158,6 +188,7 @@ struct Active {
 impl Active {
     fn begin(streams: &Rc<Streams>, worker: &Rc<Worker>) -> Self {
         streams.active.set(streams.active.get().saturating_add(1));
+        streams.total.set(streams.total.get().saturating_add(1));
         Self { streams: Rc::clone(streams), worker: Rc::clone(worker) }
     }
 }
@@ -181,7 +212,7 @@ struct H2Request {
 
 impl H2Request {
     async fn serve(self, worker: &Rc<Worker>, client: &Rc<Client>) {
-        let Self { request, mut respond, active: _active } = self;
+        let Self { request, mut respond, active } = self;
         let mut head = Recycled::<RequestHead>::take();
         let (parts, body) = request.into_parts();
         if let Err(rejected) = head_from_h2(&parts, &mut head, &Limits::default()) {
@@ -201,7 +232,12 @@ impl H2Request {
             reply: Reply::H2(H2Reply { respond, is_started: false }),
             wants_upgrade: false,
         };
-        carry(worker, client, &mut exchange).await;
+        let began = Instant::now();
+        if let After::Gone = carry(worker, client, &mut exchange).await
+            && began.elapsed() < PREMATURE
+        {
+            active.streams.note_premature();
+        }
     }
 }
 
