@@ -369,7 +369,7 @@ async fn open_inbound(
         slot: None,
         service: Arc::clone(&port.service),
         destination: Arc::clone(&snapshot.workload),
-        cluster: Arc::from(format!("inbound|{}||", port.number)),
+        cluster: Arc::clone(&port.cluster),
         address: Some(port.application),
         idle: Duration::ZERO,
     })

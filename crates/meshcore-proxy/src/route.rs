@@ -118,6 +118,8 @@ fn route_inbound<'s>(walk: &mut Walk<'_>, snapshot: &'s Snapshot) -> Result<Rout
         Failure::because(Kind::NoRoute, format!("port {number} is not one of this workload"))
     })?;
     walk.record.service = Some(Arc::clone(&port.service));
+    walk.record.cluster = Some(Arc::clone(&port.cluster));
+    walk.record.route = Some(Arc::clone(&walk.worker.default_route));
     Ok(Routed { to: To::Application(port), matched: None, port: number })
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Worker {
     pub(crate) telemetry: TelemetryBatch,
     pub(crate) unknown_service: Arc<ServiceLabels>,
     pub(crate) passthrough_cluster: Arc<str>,
+    /// Istio's name of a route that no document names.
+    pub(crate) default_route: Arc<str>,
     pub(crate) unknown_workload: Arc<WorkloadLabels>,
     pub(crate) passthrough: Arc<ServiceLabels>,
     pub(crate) black_hole: Arc<ServiceLabels>,
@@ -94,6 +96,7 @@ impl Worker {
             telemetry: TelemetryBatch::default(),
             unknown_service: Arc::new(ServiceLabels::default()),
             passthrough_cluster: Arc::from("PassthroughCluster"),
+            default_route: Arc::from("default"),
             unknown_workload: Arc::new(WorkloadLabels::default()),
             passthrough: service("PassthroughCluster"),
             black_hole: service("BlackHoleCluster"),

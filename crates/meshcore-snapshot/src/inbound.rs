@@ -22,6 +22,8 @@ pub struct Inbound {
 pub struct InboundPort {
     /// Number that other workloads and policies know.
     pub number: u16,
+    /// Istio's name of it in logs, `inbound|<port>||`.
+    pub cluster: Arc<str>,
     /// Where the application listens.
     pub application: SocketAddr,
     /// What is spoken.

@@ -2,6 +2,7 @@
 
 use meshcore_model::Origin;
 use meshcore_snapshot::{Cluster, Endpoint, Rule, RuleAction, Snapshot, Transport, VirtualHost};
+use meshcore_tls::ChainLink;
 use serde_json::{Value, json};
 
 use crate::shared::Shared;
@@ -29,8 +30,16 @@ pub(super) fn clusters(shared: &Shared) -> Value {
 pub(super) fn certificate(shared: &Shared) -> Value {
     let Some(tls) = &shared.tls else { return Value::Null };
     let materials = tls.materials();
-    let chain: Vec<Value> =
-        materials.chain().iter().map(|link| json!(format!("{link:?}"))).collect();
+    let link = |link: &ChainLink| {
+        json!({
+            "subject": link.subject,
+            "issuer": link.issuer,
+            "serial": link.serial,
+            "not_before": link.not_before,
+            "not_after": link.not_after,
+        })
+    };
+    let chain: Vec<Value> = materials.chain().iter().map(link).collect();
     let trust: Vec<Value> = materials
         .bundle()
         .summary()

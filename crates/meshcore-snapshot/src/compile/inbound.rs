@@ -40,6 +40,7 @@ pub(super) fn build(
         }
         inbound.ports.push(InboundPort {
             number: port.number,
+            cluster: format!("inbound|{}||", port.number).into(),
             application: port.application,
             protocol: first.map_or(Protocol::Detect, |first| first.port.protocol),
             mtls: scope.modes.of(&node.namespace, &node.labels, port.number),
