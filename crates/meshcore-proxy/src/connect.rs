@@ -45,7 +45,7 @@ pub(crate) struct Plan<'a> {
 const DEFAULT_STREAMS: u32 = 1000;
 
 /// How long such a connection is kept without requests. Source: Envoy's default.
-const DEFAULT_IDLE_S: u64 = 3600;
+pub(crate) const DEFAULT_IDLE_S: u64 = 3600;
 
 impl<'a> Plan<'a> {
     /// What a request needs at its target: HTTP/2 where the upstream speaks it, or the client

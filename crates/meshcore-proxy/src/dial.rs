@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use meshcore_io::{ConnectFrom, Keepalive};
 use meshcore_model::{Failure, Identity, Kind, TlsOrigination};
-use meshcore_snapshot::{EndpointAddress, EndpointId, Limits, Transport};
+use meshcore_snapshot::{ClusterId, EndpointAddress, EndpointId, Limits, Transport};
 use meshcore_telemetry::Counter;
 use meshcore_tls::{ClientPair, Expected, Originated, Origination, alpn};
 use rustls_pki_types::ServerName;
@@ -26,6 +26,9 @@ pub(crate) enum UpstreamKey {
     Endpoint(EndpointId),
     /// An endpoint that has to prove that it is this host, which each request names for itself.
     Host(EndpointId, Box<[u8]>),
+    /// The address that a client wanted, with the security of a cluster, and the host it has to
+    /// prove to be (empty is none).
+    Original(ClusterId, SocketAddr, Box<[u8]>),
     /// An address without a cluster: the application, or where a client wanted to go.
     Address(EndpointAddress),
 }
@@ -190,7 +193,8 @@ async fn handshake(
     Ok(TlsStream::Client(stream))
 }
 
-/// The configuration for a server outside the mesh. Its files are read once for each snapshot.
+/// The configuration for a server outside the mesh. Its files are read for each connection, so
+/// that renewed ones are used; equal ones share a configuration.
 fn originate(
     shared: &Shared,
     tls: &Arc<TlsOrigination>,

@@ -41,6 +41,10 @@ const TUNNELS: u32 = 100;
 /// How long an HBONE connection without tunnels is kept.
 const TUNNEL_IDLE_S: u64 = 300;
 
+/// A connection without bytes for so long is closed, where no policy says: its peer may be gone
+/// without a word. Source: Istio's default `idleTimeout` of one hour.
+const IDLE: Duration = Duration::from_hours(1);
+
 /// Limit for connecting where no policy says.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
@@ -185,8 +189,10 @@ fn tunnel_port(snapshot: &Snapshot, head: &RequestHead) -> Option<u16> {
 pub(crate) async fn relay_upgraded((conn, buffer): (Conn, Buffer), upstream: H1Connection) {
     let H1Connection { conn: upstream, buffer: received, .. } = upstream;
     let client = (conn.into_inner(), buffer);
+    let moved = Moved::default();
     // How it ends is the business of the two sides.
-    let _ended = relay(client, (upstream.into_inner(), received), &Moved::default()).await;
+    let relaying = relay(client, (upstream.into_inner(), received), &moved);
+    watch(relaying, &moved, IDLE, |_sent, _received| {}).await;
 }
 
 async fn open_requested(
@@ -337,7 +343,7 @@ async fn pass_through(
         destination: Arc::clone(&worker.unknown_workload),
         cluster: Arc::clone(&worker.passthrough_cluster),
         address: Some(address),
-        idle: Duration::ZERO,
+        idle: IDLE,
     })
 }
 
@@ -371,7 +377,7 @@ async fn open_inbound(
         destination: Arc::clone(&snapshot.workload),
         cluster: Arc::clone(&port.cluster),
         address: Some(port.application),
-        idle: Duration::ZERO,
+        idle: IDLE,
     })
 }
 
@@ -403,7 +409,8 @@ async fn finish(
             } = opened;
             let local = upstream.local_addr();
             let relaying = Box::pin(relay((stream, buffer), (upstream, Buffer::new()), &moved));
-            count_while(relaying, &series, &moved, idle).await;
+            let count = |sent, received| series.bytes(sent, received);
+            watch(relaying, &moved, idle, count).await;
             series.closed();
             let went = Went { cluster: Some(&cluster), upstream: address, local };
             worker.access.tcp(worker, client, (&went, started, &moved), None);
@@ -419,13 +426,13 @@ fn fail(worker: &Worker, client: &Client, started: Instant, failure: &Failure) {
     worker.count_denied(failure);
 }
 
-/// Runs `relaying` and counts its bytes meanwhile; ends it when no byte has moved for `idle`
-/// (zero is no limit).
-async fn count_while(
+/// Runs `relaying` and reports its bytes meanwhile, those towards the client first; ends it when
+/// no byte has moved for `idle` (zero is no limit).
+async fn watch(
     relaying: impl Future<Output = std::io::Result<()>>,
-    series: &TcpHandle,
     moved: &Moved,
     idle: Duration,
+    mut report: impl FnMut(u64, u64),
 ) {
     let mut relaying = std::pin::pin!(relaying);
     let look_every = if idle.is_zero() { REPORT_EVERY } else { REPORT_EVERY.min(idle) };
@@ -436,7 +443,7 @@ async fn count_while(
         let now = (moved.sent.get(), moved.received.get());
         let sent = now.1.saturating_sub(counted.1);
         let received = now.0.saturating_sub(counted.0);
-        series.bytes(sent, received);
+        report(sent, received);
         quiet = if now == counted { quiet.saturating_add(look_every) } else { Duration::ZERO };
         counted = now;
         if ended.is_ok() || (!idle.is_zero() && quiet >= idle) {

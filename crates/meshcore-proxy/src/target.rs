@@ -14,6 +14,7 @@ use meshcore_telemetry::Counter;
 
 use crate::attempt::Tried;
 use crate::client::{Client, Direction};
+use crate::connect::DEFAULT_IDLE_S;
 use crate::dial::{Upstream, UpstreamKey, keepalive};
 use crate::pipeline::Walk;
 use crate::pool::H1Connection;
@@ -98,6 +99,11 @@ impl<'s> Target<'s> {
         walk.record.cluster = Some(Arc::clone(&cluster.name));
         let (mut upstream, endpoint) =
             choose_upstream(walk.worker, walk.client, walk.snapshot, (cluster, tried))?;
+        if let UpstreamKey::Original(_, _, proven) = &mut upstream.key
+            && cluster.transport.verifies_host_of_request()
+        {
+            *proven = host.to_ascii_lowercase().into();
+        }
         if let Some(endpoint) = endpoint {
             if endpoint.transport.verifies_host_of_request() {
                 upstream.key = UpstreamKey::Host(endpoint.id, host.to_ascii_lowercase().into());
@@ -168,9 +174,6 @@ impl<'s> Target<'s> {
     }
 }
 
-/// How long a connection to the application is kept without requests. Source: Envoy's default.
-const DEFAULT_IDLE_S: u64 = 3600;
-
 /// Whether the endpoint could not be reached at all.
 const fn is_unreachable(kind: Kind) -> bool {
     matches!(kind, Kind::UpstreamRefused | Kind::UpstreamConnectTimeout | Kind::UpstreamTls)
@@ -197,7 +200,7 @@ pub(crate) fn choose_upstream<'s>(
         || matches!(cluster.resolution, Resolution::OriginalDst);
     if is_passthrough && let Some(original) = client.original {
         let address = EndpointAddress::Socket(original);
-        let key = UpstreamKey::Address(address.clone());
+        let key = UpstreamKey::Original(cluster.id, original, Box::default());
         return Ok((upstream(snapshot, cluster, (key, address, &cluster.transport)), None));
     }
     let known = Known {

@@ -290,6 +290,8 @@ impl Worker {
             now.clusters().flat_map(|cluster| cluster.endpoints.iter().map(|one| one.id)).collect();
         self.pools.retain(|key| match key {
             UpstreamKey::Endpoint(id) | UpstreamKey::Host(id, _) => living.contains(id),
+            // What the cluster asks for may have changed, and nothing says so.
+            UpstreamKey::Original(..) => false,
             UpstreamKey::Address(_) => true,
         });
     }
