@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 PROFILE ?= dev
 
-.PHONY: help demo test test-rust test-python lint lint-rust lint-python develop wheel bench bench-peers venv clean
+.PHONY: help demo test test-rust test-python lint lint-rust lint-python develop wheel bench bench-peers reliability venv clean
 
 help: ## Shows this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,7 +26,7 @@ test-rust: venv
 	tools/with-python cargo test --workspace --locked --quiet
 
 test-python: develop
-	tools/debian curl openssl nghttp2-client iproute2 iptables
+	tools/debian curl openssl nghttp2-client iproute2 iptables nginx
 	pytest
 
 lint: lint-rust lint-python ## All that can be checked without running it
@@ -58,6 +58,12 @@ bench-peers: develop ## Side by side with Envoy, nginx and HAProxy
 	tools/debian haproxy nginx nghttp2-client
 	tools/venv .oracle-venv tools/requirements-oracles.txt
 	python benches/peers/run.py
+
+reliability: PROFILE = release
+reliability: develop ## Attacks and floods in full, beside Envoy, nginx and HAProxy, in half an hour
+	tools/debian haproxy nginx
+	tools/venv .oracle-venv tools/requirements-oracles.txt
+	python -m tests.reliability.full
 
 venv:
 	@tools/venv .venv tools/requirements-dev.txt

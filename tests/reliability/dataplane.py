@@ -1,6 +1,7 @@
 """A sidecar's data plane for an attack: `dataplane.py MESH.yaml NODE.json`.
 
-It has a certificate, so that what comes in may be mutual TLS or plain (PERMISSIVE). Prints where it listens, as JSON, and serves until it is ended.
+It has a certificate, so that what comes in may be mutual TLS or plain (PERMISSIVE). Prints where it
+listens, as JSON, and serves until it is ended.
 """
 
 import json

@@ -126,10 +126,26 @@ def peer(name: str, directory: Path, origin: int) -> Iterator[Running]:
 def fast_origin(directory: Path) -> Iterator[int]:
     """The origin of the benches, which answers 1 KiB of `x`; yields its port."""
     port = free_port()
-    command = _benches().origin(directory, port)
+    with server(_benches().origin(directory, port), port, directory):
+        yield port
+
+
+@contextmanager
+def nginx_files(directory: Path, files: Path) -> Iterator[int]:
+    """nginx, which serves files; yields its port."""
+    port = free_port()
+    benches = _benches()
+    setting = benches.Setting(directory, port, 0)
+    with server(benches.nginx_command(setting, "files", f"root {files};"), port, directory):
+        yield port
+
+
+@contextmanager
+def server(command: list[str], port: int, directory: Path) -> Iterator[None]:
+    """Runs a server that takes this port."""
     with (directory / "origin.log").open("wb") as log, _started(command, log):
         wait_for(port)
-        yield port
+        yield
 
 
 @contextmanager

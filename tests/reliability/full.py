@@ -1,0 +1,105 @@
+"""All attacks in their full form: `python -m tests.reliability.full [NAME...]`.
+
+Prints Markdown, and ends with 1 if something came through that must not.
+"""
+
+import platform
+import sys
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from tests.reliability import flood, h1, h2spec, hostile, paths, slow, translation
+from tests.reliability.flood_cases import FLOODS
+
+# What one flood may leave behind, and what a slow head may cost.
+GROWN_BYTES = 4 * 2**20
+HEAD_BYTES = 8 * 1024
+
+Part = Callable[[], Iterable[str]]
+
+
+def _h1() -> Iterable[str]:
+    outcomes = h1.full()
+    print(h1.table(outcomes))
+    for o in outcomes:
+        if o.proxy.startswith("meshcore"):
+            yield from [*o.ambiguous, *o.hidden, *o.unclean, *o.accepted, *o.kept, *o.lost]
+            yield from [] if o.is_alive else ["it ended"]
+
+
+def _hostile() -> Iterable[str]:
+    outcomes = hostile.full()
+    print("| | answers | leaked | victims starved | passed on | right ones refused |")
+    print("|---|---|---|---|---|---|")
+    for o in outcomes:
+        counts = [len(these) for these in (o.leaked, o.starved, o.passed_on, o.refused)]
+        print(f"| {o.proxy} | {o.answers} | " + " | ".join(map(str, counts)) + " |")
+        if o.proxy == "meshcore":
+            yield from [*o.leaked, *o.starved, *o.passed_on, *o.refused]
+            yield from [] if o.is_alive else ["it ended"]
+
+
+def _h2spec() -> Iterable[str]:
+    o = h2spec.run(h2spec.h2spec())
+    print(f"{o.passed} of {o.tests} passed, {o.skipped} skipped; failed: {o.failures}")
+    yield from [failure for failure in o.failures if failure not in h2spec.KNOWN]
+
+
+def _translation() -> Iterable[str]:
+    print("| way | cases | refused | arrived | ambiguous | malformed that arrived | legal lost |")
+    print("|---|---|---|---|---|---|---|")
+    for o in translation.full():
+        counts = [len(these) for these in (o.ambiguous, o.accepted, o.lost)]
+        row = [o.way, o.cases, o.refused, o.forwarded, *counts]
+        print("| " + " | ".join(map(str, row)) + " |")
+        yield from [*o.ambiguous, *o.accepted, *o.lost, *o.silent]
+
+
+def _floods() -> Iterable[str]:
+    outcomes = flood.run(list(FLOODS))
+    print(flood.table(outcomes))
+    for o in outcomes:
+        if o.lost or not o.is_alive or o.grown_bytes > GROWN_BYTES:
+            yield f"{o}"
+
+
+def _slow() -> Iterable[str]:
+    outcomes = slow.run(slow.WAYS)
+    print(slow.table(outcomes))
+    for o in outcomes:
+        is_expensive = "head" in o.way and o.bytes_each > HEAD_BYTES
+        if o.failed_probes or not o.is_alive or o.held < o.connections or is_expensive:
+            yield f"{o}"
+
+
+def _paths() -> Iterable[str]:
+    outcomes = paths.full()
+    print(paths.table(outcomes))
+    for o in outcomes:
+        yield from [*o.leaked, *o.refused]
+
+
+PARTS: dict[str, Part] = {
+    "h1": _h1,
+    "hostile": _hostile,
+    "h2spec": _h2spec,
+    "translation": _translation,
+    "floods": _floods,
+    "slow": _slow,
+    "paths": _paths,
+}
+
+
+def main() -> None:
+    """Runs the parts that are named, or all."""
+    failed = []
+    print(f"{datetime.now(tz=UTC):%Y-%m-%d}, {platform.platform()}, {platform.python_version()}")
+    for name in sys.argv[1:] or PARTS:
+        print(f"\n## {name}\n")
+        failed += [f"{name}: {what}" for what in PARTS[name]()]
+    print("\n".join(failed))
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
