@@ -185,25 +185,37 @@ fn is_ours(port: &InboundPort, hello: &ClientHello) -> bool {
 }
 
 /// Reads until the first bytes are known to be a TLS ClientHello (`Some`) or not (`None`).
-/// A client that is silent for too long is not TLS: it may wait for the server to speak.
+///
+/// A client that is silent for too long is not TLS: it may wait for the server to speak. Nor is one
+/// whose hello is not whole in the time of a handshake, however often it says a byte of it.
 async fn read_hello(
     stream: &mut Stream,
     buffer: &mut Buffer,
     (wait, within_s): (&Wait, u64),
 ) -> std::io::Result<Option<ClientHello>> {
+    match wait.within(within_s, Waiting::Busy, stream.read_some(buffer)).await {
+        Ok(Ok(0)) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+        Ok(Ok(_first)) => {}
+        Ok(Err(error)) => return Err(error),
+        Err(_silent) => return Ok(None),
+    }
+    let whole_s = if within_s == 0 { HANDSHAKE_S } else { within_s.min(HANDSHAKE_S) };
+    let rest = read_rest_of_hello(stream, buffer);
+    wait.within(whole_s, Waiting::Busy, rest).await.unwrap_or(Ok(None))
+}
+
+async fn read_rest_of_hello(
+    stream: &mut Stream,
+    buffer: &mut Buffer,
+) -> std::io::Result<Option<ClientHello>> {
     loop {
-        if !buffer.is_empty() {
-            match client_hello(buffer.data()) {
-                Ok(Some(hello)) => return Ok(Some(hello)),
-                Ok(None) => {}
-                Err(_not_tls) => return Ok(None),
-            }
+        match client_hello(buffer.data()) {
+            Ok(Some(hello)) => return Ok(Some(hello)),
+            Ok(None) => {}
+            Err(_not_tls) => return Ok(None),
         }
-        match wait.within(within_s, Waiting::Busy, stream.read_some(buffer)).await {
-            Ok(Ok(0)) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-            Ok(Ok(_more)) => {}
-            Ok(Err(error)) => return Err(error),
-            Err(_silent) => return Ok(None),
+        if stream.read_some(buffer).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
     }
 }

@@ -76,6 +76,32 @@ fn permissive_passes_foreign_tls_to_the_application() {
 }
 
 #[test]
+fn a_hello_that_comes_too_slowly_is_given_up() {
+    let ca = TestCa::default();
+    let application = Application::echo("v1");
+    let mesh = MeshBuilder::new()
+        .service_speaking("api", 80, "http")
+        .mesh_endpoint("v1", UNKNOWN)
+        .mtls("strict")
+        .settings(json!({"detection_timeout_ms": 1000}));
+    let sidecar = Sidecar::of("api")
+        .inbound(80, application.address())
+        .materials(ca.materials("api"))
+        .mesh(&mesh)
+        .start();
+    let mut slow = Client::connect(sidecar.inbound());
+    // A record of 512 bytes, of which one comes each 200 ms.
+    slow.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+    let mut sent = 0;
+    while sent < 20 && slow.try_send(b"\x07").is_ok() {
+        sent += 1;
+        std::thread::park_timeout(std::time::Duration::from_millis(200));
+    }
+    assert!(sent < 20, "it was waited for");
+    refused(&sidecar, "plain text refused", 1);
+}
+
+#[test]
 fn strict_refuses_plain_text_and_tls_without_a_certificate() {
     let ca = TestCa::default();
     let application = Application::echo("v1");
