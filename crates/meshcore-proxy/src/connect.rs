@@ -107,11 +107,12 @@ impl<'a> Plan<'a> {
             .map_or((u32::MAX, u32::MAX), |limits| (limits.max_pending, limits.max_connections));
         let _pending = usage.queue(max_pending).map_err(|full| overflow(worker, full))?;
         loop {
+            let returned = usage.returned();
             if let Ok(slot) = usage.open(max_connections) {
                 return self.open_h1(worker, host, Some(slot)).await;
             }
             worker.shared.want_connection();
-            usage.wait().await;
+            returned.await;
             if let Some(connection) = kept() {
                 return reused(connection);
             }
@@ -136,6 +137,7 @@ impl<'a> Plan<'a> {
         let limited = self.cluster.and_then(|cluster| Some((worker.usage(cluster)?, cluster)));
         let mut queued = None;
         loop {
+            let returned = limited.as_ref().map(|(usage, _cluster)| usage.returned());
             let epoch = worker.shared.trust_epoch();
             if let Some(connection) = pools.h2_with_room(key, epoch) {
                 worker.recorder.count(Counter::UpstreamConnectionsReused, 1);
@@ -156,7 +158,9 @@ impl<'a> Plan<'a> {
                             let turn = usage.queue(cluster.limits.max_pending);
                             queued = Some(turn.map_err(|full| overflow(worker, full))?);
                         }
-                        usage.wait().await;
+                        if let Some(returned) = returned {
+                            returned.await;
+                        }
                         continue;
                     }
                     Err(full) => return Err(overflow(worker, full)),

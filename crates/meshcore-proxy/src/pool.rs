@@ -136,7 +136,7 @@ impl Pools {
             pools.insert(key.clone(), Idle { connections: vec![connection], max_idle_s });
         }
         if let Some(usage) = waiting {
-            usage.returned.notify_one();
+            usage.returned.notify_waiters();
         }
     }
 
@@ -300,9 +300,11 @@ impl Usage {
         Ok(Queued(&self.pending))
     }
 
-    /// Waits until a connection may be free.
-    pub(crate) async fn wait(&self) {
-        self.returned.notified().await;
+    /// Until a connection may be free, counted from this call: who waits asks for this first,
+    /// and then looks whether there is one. All who wait look again, since what is free on one
+    /// worker is of no use on another.
+    pub(crate) fn returned(&self) -> impl Future<Output = ()> {
+        self.returned.notified()
     }
 
     /// Connections and requests at the moment, for the admin page.
@@ -315,7 +317,7 @@ impl Slot {
     /// A request on the connection has ended, for which another may wait.
     pub(crate) fn give_way(&self) {
         if self.is_wanted() {
-            self.usage.returned.notify_one();
+            self.usage.returned.notify_waiters();
         }
     }
 
@@ -336,7 +338,7 @@ fn enter(count: &AtomicU32, limit: u32) -> Result<(), Full> {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.usage.connections.fetch_sub(1, Ordering::Relaxed);
-        self.usage.returned.notify_one();
+        self.usage.returned.notify_waiters();
     }
 }
 
@@ -344,5 +346,30 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let count = if self.retry { &self.usage.retries } else { &self.usage.requests };
         count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    #[test]
+    fn what_is_returned_is_told_to_all_who_wait() {
+        let usage = Arc::new(Usage::default());
+        let slot = usage.open(1).unwrap();
+        let _pending = (usage.queue(2).unwrap(), usage.queue(2).unwrap());
+        let (mut here, mut there) = (pin!(usage.returned()), pin!(usage.returned()));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(here.as_mut().poll(&mut cx).is_pending());
+        slot.give_way();
+        assert!(here.as_mut().poll(&mut cx).is_ready());
+        assert!(there.as_mut().poll(&mut cx).is_ready(), "also when it had not begun to wait");
+        let (mut here, mut there) = (pin!(usage.returned()), pin!(usage.returned()));
+        drop(slot);
+        assert!(here.as_mut().poll(&mut cx).is_ready());
+        assert!(there.as_mut().poll(&mut cx).is_ready());
     }
 }
