@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use meshcore_http::h1::{BodyKind, ConnectionDirective, Limits, parse_request, write_response};
-use meshcore_http::{Known, Method, RequestHead, ResponseHead, Version};
+use meshcore_http::h1::{
+    BodyKind, ConnectionDirective, Limits, ParsedRequest, parse_request, write_response,
+};
+use meshcore_http::{Known, Method, Rejected, RequestHead, ResponseHead, Version};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Control, Page};
 use crate::buffer::Buffer;
 use crate::stream::{Conn, Stream};
 
-/// A client of these pages that is silent for so long is closed.
-const IDLE: Duration = Duration::from_mins(1);
+/// How long a client may take for a request, and for taking an answer: clients that are slow
+/// keep others waiting.
+const WITHIN: Duration = Duration::from_secs(10);
 
 /// Clients at a time; more wait in the kernel.
 const MAX_CLIENTS: usize = 64;
@@ -60,16 +63,15 @@ async fn serve(control: &Arc<Control>, stream: TcpStream, page: Page) {
     let mut buffer = Buffer::new();
     let mut head = RequestHead::new();
     loop {
-        let parsed = match parse_request(buffer.data(), &mut head, &Limits::default()) {
-            Ok(Some(parsed)) => parsed,
-            Ok(None) => match tokio::time::timeout(IDLE, conn.read(&mut buffer)).await {
-                Ok(Ok(count)) if count > 0 => continue,
-                Ok(_) | Err(_) => return,
-            },
-            Err(rejected) => {
+        let reading = read_request(&conn, &mut buffer, &mut head);
+        let parsed = match tokio::time::timeout(WITHIN, reading).await {
+            Ok(Some(Ok(parsed))) => parsed,
+            Ok(Some(Err(rejected))) => {
                 let response = Response::text(rejected.status(), rejected.reason());
-                return send(&conn, &response, Method::Get, false).await;
+                let _last = send(&conn, &response, Method::Get, (false, WITHIN)).await; // it ends
+                return;
             }
+            Ok(None) | Err(_) => return,
         };
         buffer.consume(parsed.consumed);
         let has_body = !matches!(parsed.body, BodyKind::None | BodyKind::Length(0));
@@ -85,10 +87,30 @@ async fn serve(control: &Arc<Control>, stream: TcpStream, page: Page) {
             page.answer(control, &head)
         };
         let keeps_alive = parsed.keep_alive && !has_body && head.version() == Version::Http11;
-        send(&conn, &response, head.method(), keeps_alive).await;
-        if !keeps_alive {
-            let _closed = conn.shutdown().await; // the peer may be gone already
+        if !send(&conn, &response, head.method(), (keeps_alive, WITHIN)).await {
             return;
+        }
+        if !keeps_alive {
+            let closing = conn.shutdown(); // the peer may be gone already
+            let _closed = tokio::time::timeout(WITHIN, closing).await;
+            return;
+        }
+    }
+}
+
+/// The next request; `None` when the client has left.
+async fn read_request(
+    conn: &Conn,
+    buffer: &mut Buffer,
+    head: &mut RequestHead,
+) -> Option<Result<ParsedRequest, Rejected>> {
+    loop {
+        if let Some(parsed) = parse_request(buffer.data(), head, &Limits::default()).transpose() {
+            return Some(parsed);
+        }
+        match conn.read(buffer).await {
+            Ok(count) if count > 0 => {}
+            Ok(_) | Err(_) => return None,
         }
     }
 }
@@ -104,7 +126,13 @@ fn is_local(head: &RequestHead) -> bool {
         || bare.parse::<std::net::IpAddr>().is_ok()
 }
 
-async fn send(conn: &Conn, response: &Response, method: Method, keeps_alive: bool) {
+/// Sends an answer; tells whether the client took all of it in time.
+async fn send(
+    conn: &Conn,
+    response: &Response,
+    method: Method,
+    (keeps_alive, within): (bool, Duration),
+) -> bool {
     let mut head = ResponseHead::new();
     let fields = [
         (&b"content-type"[..], response.content_type.as_bytes()),
@@ -114,7 +142,7 @@ async fn send(conn: &Conn, response: &Response, method: Method, keeps_alive: boo
     let set = head.set_status(response.status).is_ok()
         && fields.iter().all(|(name, value)| head.fields.set(name, value).is_ok());
     if !set {
-        return;
+        return false;
     }
     let directive =
         if keeps_alive { ConnectionDirective::KeepAlive } else { ConnectionDirective::Close };
@@ -124,6 +152,24 @@ async fn send(conn: &Conn, response: &Response, method: Method, keeps_alive: boo
     if method != Method::Head {
         out.extend_from_slice(&response.body);
     }
-    let _gone = conn.write_all(&out).await; // a client that left needs no answer
     debug_assert!(head.fields.get(Known::ContentType).is_some());
+    matches!(tokio::time::timeout(within, conn.write_all(&out)).await, Ok(Ok(())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_never_reads_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let conn = Conn::new(Stream::Tcp(listener.accept().await.unwrap().0));
+        let within = (true, Duration::from_millis(100));
+        assert!(send(&conn, &Response::text(200, "small"), Method::Get, within).await);
+        let large = Response::text(200, vec![b'x'; 64 * 1024 * 1024]);
+        let sending = send(&conn, &large, Method::Get, within);
+        let sent = tokio::time::timeout(Duration::from_secs(30), sending).await;
+        assert_eq!(sent, Ok(false));
+    }
 }
