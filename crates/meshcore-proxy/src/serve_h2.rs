@@ -32,6 +32,11 @@ use crate::worker::Worker;
 /// Requests side by side on one connection. Source: Envoy's advice for proxies at an edge.
 const MAX_STREAMS: u32 = 100;
 
+/// Streams of one connection that are worked on: a stream that its client has given up is among
+/// them until we notice, which takes as long as connecting may. Those beyond are refused, for
+/// another try later. Source: as many given up as may be open.
+const MAX_WORKED_ON: u32 = 2 * MAX_STREAMS;
+
 /// A client without requests for so long is closed. Source: as for HTTP/1.
 const IDLE_S: u64 = 3600;
 
@@ -123,6 +128,9 @@ async fn accept_all(
             }
         };
         match accepted {
+            Ok(Some(Ok((_request, mut respond)))) if streams.is_full() => {
+                respond.send_reset(Reason::REFUSED_STREAM);
+            }
             Ok(Some(Ok((request, respond)))) => {
                 let active = Active::begin(&streams, worker);
                 let stream = H2Request { request, respond, active };
@@ -161,6 +169,11 @@ impl Streams {
             _busy => 0,
         };
         whole_s.saturating_sub(idle_s).max(1)
+    }
+
+    /// Whether so many are worked on that no other is taken.
+    fn is_full(&self) -> bool {
+        self.active.get() >= MAX_WORKED_ON
     }
 
     /// A stream was given up by the client soon after it began.

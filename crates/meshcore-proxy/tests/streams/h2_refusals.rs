@@ -1,5 +1,7 @@
 //! Requests of HTTP/2 clients that are refused, and go nowhere.
 
+use std::time::Duration;
+
 use h2::Reason;
 use meshcore_testkit::h2::{H2Application, H2Client, request, run};
 use meshcore_testkit::{Application, Sidecar};
@@ -137,4 +139,27 @@ fn a_body_that_is_not_as_long_as_it_says_is_a_protocol_error() {
     });
     assert!(application.seen().iter().all(|seen| seen.body.len() != 5), "no whole request comes");
     assert_eq!(application.seen().len(), 0);
+}
+
+#[test]
+fn streams_that_were_given_up_but_are_still_worked_on_are_bounded() {
+    // It takes connections and never speaks, so that requests wait for their connection.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let sidecar = speaking("http2", silent.local_addr().unwrap());
+    run(async {
+        let client = H2Client::connect(sidecar.outbound()).await;
+        for _round in 0..2 {
+            let mut streams = Vec::new();
+            for _stream in 0..100 {
+                streams.push(client.begin(request("GET", HOST, "/", &[]), true).await.unwrap());
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            drop(streams);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let asking = tokio::time::timeout(Duration::from_secs(5), client.get(HOST, "/"));
+        let error = asking.await.expect("an answer at once").unwrap_err();
+        assert_eq!(error.reason(), Some(Reason::REFUSED_STREAM), "{error}");
+        assert!(!client.has_ended(), "others on the connection go on");
+    });
 }
