@@ -162,7 +162,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         typer.Option(
             "--allow-shrink",
             envvar=_env("ALLOW_SHRINK"),
-            help="Apply changes that remove most services without confirmation.",
+            help="Apply changes that remove most services or policies without confirmation.",
         ),
     ] = False,
     set_http_proxy: Annotated[

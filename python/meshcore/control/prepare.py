@@ -74,17 +74,17 @@ def main() -> int:
         number = numbering.number(numbers, sources, above)
         result = compile_mesh(sources, number)
         mesh = result.required()
+        wanted = Wanted(**{**request["wanted"], "ports": tuple(request["wanted"]["ports"])})
         before = _in_force(request["in_force"])
         if before is not None and not request["allow_shrink"]:
-            shrink.check(before, mesh, Path(request["mesh"]), Path(request["state"]))
+            paths = Path(request["mesh"]), Path(request["state"])
+            shrink.check(before, mesh, wanted, *paths)
     except ConfigError as error:
         return _write(_head(number, error.diagnostics, None), None)
     head = _head(number, result.diagnostics, mesh)
     _set_access_log(mesh, request["access_log"])
     try:
-        wanted = request["wanted"]
-        wanted["ports"] = tuple(wanted["ports"])
-        head["own"] = find(mesh, Wanted(**wanted))
+        head["own"] = find(mesh, wanted)
     except NotFound as error:
         head["own_missing"], head["own_is_ambiguous"] = error.why, error.is_ambiguous
     if before is not None:

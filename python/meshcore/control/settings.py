@@ -91,7 +91,7 @@ class Settings:
 
     @property
     def confirm_file(self) -> str:
-        """A file whose time confirms changes that remove most of the services."""
+        """A file whose time confirms changes that remove most services or policies."""
         return f"{self.state}/{CONFIRM}"
 
     @property

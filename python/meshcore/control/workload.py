@@ -52,8 +52,21 @@ def find(mesh: Mesh, wanted: Wanted) -> Own:
     ]
     if not services:
         return _client(mesh, wanted)
-    candidates = [w for service in services for w in _endpoints(mesh, service)]
+    candidates = [w for service in services for w in endpoints(mesh, service)]
     return _own(_one(candidates, wanted), services)
+
+
+def endpoints(mesh: Mesh, service: Service) -> list[Workload]:
+    """Returns the workloads of a service, named by it or selected."""
+    selector = service["selector"]
+    selected = [
+        workload
+        for workload in mesh["workloads"]
+        if selector
+        and workload["namespace"] == service["namespace"]
+        and selector.items() <= workload["labels"].items()
+    ]
+    return [*service["endpoints"], *selected]
 
 
 def _client(mesh: Mesh, wanted: Wanted) -> Own:
@@ -76,18 +89,6 @@ def _client(mesh: Mesh, wanted: Wanted) -> Own:
         "inbound_port": None,
         "hbone_port": None,
     }
-
-
-def _endpoints(mesh: Mesh, service: Service) -> list[Workload]:
-    selector = service["selector"]
-    selected = [
-        workload
-        for workload in mesh["workloads"]
-        if selector
-        and workload["namespace"] == service["namespace"]
-        and selector.items() <= workload["labels"].items()
-    ]
-    return [*service["endpoints"], *selected]
 
 
 def _one(candidates: list[Workload], wanted: Wanted) -> Workload:

@@ -69,9 +69,8 @@ def test_who_is_not_allowed_is_refused(mesh):
 def test_sigterm_drains_and_lets_a_request_end(mesh):
     with socket.create_server((f"{mesh.network}.11", 9080)) as application:
         application.settimeout(20)
-        one = mesh.start("--service", "reviews", "--version", "v1", "--drain", "20s")
         mesh.edit("    allow: [web]\n", "")
-        until(lambda: "applied revision 2" in one.log, "revision 2")
+        one = mesh.start("--service", "reviews", "--version", "v1", "--drain", "20s")
         host, _, port = one.addresses["inbound"].rpartition(":")
         with socket.create_connection((host, int(port)), timeout=20) as client:
             client.sendall(b"GET / HTTP/1.1\r\nhost: reviews:9080\r\n\r\n")
@@ -187,6 +186,7 @@ def test_bad_documents_at_the_start_leave_the_last_good_state(mesh):
 
 
 def test_a_change_that_removes_most_services_needs_to_be_confirmed(mesh):
+    mesh.edit("    allow: [web]\n", "")
     one = mesh.start("--service", "client", "--no-inbound")
     many = "".join(
         f"  s{i}: {{port: 80, endpoints: ['{mesh.network}.{i}:80']}}\n" for i in range(20, 28)
@@ -257,3 +257,26 @@ def test_the_process_stays_lean(mesh):
     assert "meshcore.cli.sidecar" in (process / "cmdline").read_text()
     assert "_native" in (process / "maps").read_text()
     assert "_pydantic_core" not in (process / "maps").read_text()
+
+
+def test_a_change_that_opens_ports_needs_to_be_confirmed(mesh):
+    one = mesh.start("--service", "reviews", "--version", "v1")
+    mesh.edit("    allow: [web]\n", "")
+    until(lambda: one.status()["refusals"], "refusal")
+    assert (
+        "removes 1 of 1 AuthorizationPolicies (default/reviews-callers), which opens"
+        " reviews.default.svc.cluster.local to callers" in one.status()["refusals"][0]["why"]
+    )
+    assert get(one.addresses["inbound"], host="reviews:9080")[0] == 403
+    (mesh.state / "confirm").touch()
+    until(lambda: not one.status()["refusals"], "the confirmed change")
+    assert get(one.addresses["inbound"], host="reviews:9080")[0] == 503
+
+
+def test_a_sidecar_does_not_lose_its_own_service_unless_confirmed(mesh):
+    one = mesh.start("--service", "web")
+    mesh.edit("  web:", "  wab:")
+    until(lambda: one.status()["refusals"], "refusal")
+    assert "removes web.default, the service of this sidecar" in one.status()["refusals"][0]["why"]
+    (mesh.state / "confirm").touch()
+    until(lambda: not one.status()["refusals"], "the confirmed change")
