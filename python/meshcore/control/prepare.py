@@ -14,7 +14,7 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -74,7 +74,7 @@ def main() -> int:
         number = numbering.number(numbers, sources, above)
         result = compile_mesh(sources, number)
         mesh = result.required()
-        wanted = Wanted(**{**request["wanted"], "ports": tuple(request["wanted"]["ports"])})
+        wanted = _wanted(request["wanted"])
         before = _in_force(request["in_force"])
         if before is not None and not request["allow_shrink"]:
             paths = Path(request["mesh"]), Path(request["state"])
@@ -90,6 +90,11 @@ def main() -> int:
     if before is not None:
         head["changes"] = compare.changes(before, mesh)
     return _write(head, mesh)
+
+
+def _wanted(asked: Mapping[str, Any]) -> Wanted:
+    words: dict[str, Any] = {**asked, "ports": tuple(asked["ports"])}
+    return Wanted(**words)
 
 
 def _head(revision: int, diagnostics: Sequence[Diagnostic], mesh: Mesh | None) -> Head:
