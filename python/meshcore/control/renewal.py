@@ -65,14 +65,33 @@ class Given:
         """Returns what is in the files, and what tells whether they changed since.
 
         Raises:
-            CertificateError: A file cannot be read or used.
+            CertificateError: A file cannot be read or used. Says which.
         """
         paths = (self.files.certificate, self.files.key, self.files.roots)
         before = fingerprint(paths)  # first, so that a change while we read is seen later
         chain, key, trusted = map(_read, paths)
-        aliases = [(alias, self.trust_domain) for alias in self.aliases]
-        materials = Materials(chain, key, [(self.trust_domain, trusted)], aliases)
+        _check_pem(self.files.certificate, chain, "BEGIN CERTIFICATE")
+        _check_pem(self.files.key, key, "PRIVATE KEY")
+        _check_pem(self.files.roots, trusted, "BEGIN CERTIFICATE")
+        try:
+            materials = self._materials(chain, key, trusted)
+        except CertificateError as error:
+            raise CertificateError(f"{self._at_fault(trusted, error)}: {error}") from error
         return materials, lambda: fingerprint(paths) != before
+
+    def _materials(self, chain: bytes, key: bytes, trusted: bytes) -> Materials:
+        aliases = [(alias, self.trust_domain) for alias in self.aliases]
+        return Materials(chain, key, [(self.trust_domain, trusted)], aliases)
+
+    def _at_fault(self, trusted: bytes, error: CertificateError) -> str:
+        """Returns the file that the data plane refuses, which looks at the roots first."""
+        if "private key" in str(error):
+            return self.files.key
+        try:
+            self._materials(b"", b"", trusted)
+        except CertificateError as other:
+            return self.files.roots if str(other) == str(error) else self.files.certificate
+        return self.files.certificate
 
 
 class Renewal:
@@ -112,3 +131,9 @@ def _read(path: str) -> bytes:
             return file.read()
     except OSError as error:
         raise CertificateError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _check_pem(path: str, data: bytes, label: str) -> None:
+    if f"{label}-----".encode() not in data:
+        what = label.removeprefix("BEGIN ").lower()
+        raise CertificateError(f"{path}: no {what} in it, give a file in PEM form")

@@ -112,3 +112,43 @@ def test_files_are_read_again_when_they_change(tmp_path, monkeypatch):
     (tmp_path / "key").unlink()
     with pytest.raises(CertificateError, match="key: no such file"):
         Renewal(Given(files, "td", ()))
+
+
+BROKEN = "-----BEGIN {0}-----\nAAAA\n-----END {0}-----\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("chain", "no PEM", "no certificate in it, give a file in PEM form"),
+        ("key", "no PEM", "no private key in it, give a file in PEM form"),
+        ("roots", "no PEM", "no certificate in it, give a file in PEM form"),
+        ("roots", BROKEN.format("PRIVATE KEY"), "no certificate in it"),
+        ("chain", BROKEN.format("CERTIFICATE"), "certificate is malformed"),
+        ("key", BROKEN.format("PRIVATE KEY"), "private key cannot be used"),
+        ("roots", BROKEN.format("CERTIFICATE"), "certificate is malformed"),
+        ("roots", BROKEN.format("CERTIFICATE").replace("AAAA", "!!"), "PEM cannot be read"),
+    ],
+)
+def test_a_given_file_that_cannot_be_used_is_named(issuer, tmp_path, file, text, said):
+    made = authority.open_or_create(issuer.directory, "td").issue(IDENTITY, 3600)
+    paths = {name: tmp_path / f"{name}.pem" for name in ("chain", "key", "roots")}
+    for path, good in zip(paths.values(), (made.chain, made.key, made.root), strict=True):
+        path.write_text(good)
+    given = Given(Files(*map(str, paths.values())), "td", ())
+    given.issue()
+    paths[file].write_text(text)
+    with pytest.raises(CertificateError) as refused:
+        given.issue()
+    assert str(refused.value).startswith(f"{paths[file]}: {said}")
+
+
+def test_the_key_of_another_certificate_is_named(issuer, tmp_path):
+    ca = authority.open_or_create(issuer.directory, "td")
+    made, other = ca.issue(IDENTITY, 3600), ca.issue(IDENTITY, 3600)
+    paths = [tmp_path / name for name in ("chain", "key", "roots")]
+    for path, text in zip(paths, (made.chain, other.key, made.root), strict=True):
+        path.write_text(text)
+    with pytest.raises(CertificateError) as refused:
+        Given(Files(*map(str, paths)), "td", ()).issue()
+    assert str(refused.value).startswith(f"{paths[1]}: private key does not belong")
