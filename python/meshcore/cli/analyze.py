@@ -48,9 +48,12 @@ def analyze(
     """Find mistakes in documents before they are in force.
 
     Exit status: 0 nothing found from the threshold on, 79 findings, 65 a text that is no
-    document or cannot be read.
+    document or cannot be read. That there are no documents is a note on standard error.
     """
-    found = [item for item in _findings(paths) if item.code not in (suppress or ())]
+    findings, has_documents = _findings(paths)
+    if not has_documents:
+        _note_that_nothing_is_there(paths)
+    found = [item for item in findings if item.code not in (suppress or ())]
     if output is Output.TABLE:
         _show(found)
     else:
@@ -62,11 +65,18 @@ def analyze(
         raise typer.Exit(Exit.FINDINGS)
 
 
-def _findings(paths: Sequence[Path]) -> Sequence[Diagnostic]:
+def _findings(paths: Sequence[Path]) -> tuple[Sequence[Diagnostic], bool]:
+    """Returns what is found, and whether there was anything to look at."""
     try:
-        return compile_mesh(read(paths), revision=1).diagnostics
+        result = compile_mesh(read(paths), revision=1)
     except UnreadableSource as error:
-        return error.diagnostics
+        return error.diagnostics, True
+    return result.diagnostics, bool(result.documents or result.diagnostics)
+
+
+def _note_that_nothing_is_there(paths: Sequence[Path]) -> None:
+    where = ", ".join(map(str, paths))
+    typer.echo(f"note: no documents in {where}: *.yaml and *.yml files are read", err=True)
 
 
 def _show(found: Sequence[Diagnostic]) -> None:

@@ -188,3 +188,18 @@ def test_an_identity_that_cannot_be_is_refused(tmp_path):
     assert result.returncode == 1
     assert "is not spiffe://" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("text", [None, "", "# nothing yet\n"])
+def test_analyze_says_that_there_are_no_documents(tmp_path, text):
+    if text is not None:
+        (tmp_path / "mesh.yaml").write_text(text)
+    (tmp_path / "notes.txt").write_text(GOOD)
+    result = meshcore("analyze", tmp_path)
+    assert (result.returncode, result.stdout) == (0, "nothing found\n")
+    note = f"note: no documents in {tmp_path}: *.yaml and *.yml files are read\n"
+    assert result.stderr == note
+    as_json = meshcore("analyze", tmp_path, "-o", "json")
+    assert (as_json.returncode, json.loads(as_json.stdout), as_json.stderr) == (0, [], note)
+    (tmp_path / "more.yaml").write_text(GOOD)
+    assert meshcore("analyze", tmp_path).stderr == ""
