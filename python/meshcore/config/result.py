@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meshcore.config.check import check, replaced
-from meshcore.config.compile import compile_documents
+from meshcore.config.compile import compile_documents, mesh_config
+from meshcore.config.compile.mesh_config import access_log_format
 from meshcore.config.document import Document
 from meshcore.config.models.base import Model
 from meshcore.config.parse import parse
-from meshcore.config.resources import Mesh
+from meshcore.config.resources import AccessLogFormat, Mesh
 from meshcore.config.source import Source
 from meshcore.errors import ConfigError, Diagnostic
 
@@ -23,6 +24,11 @@ class Result:
     """Everything that was found, in the order of the sources."""
     documents: tuple[Document[Model], ...]
     """What was read; the short form is expanded."""
+
+    @property
+    def access_log_format(self) -> AccessLogFormat:
+        """The form of an access log, also when the mesh does not say where it goes."""
+        return access_log_format(mesh_config(self.documents))
 
     def required(self) -> Mesh:
         """Returns the mesh.

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from meshcore.config import compile_mesh
-from meshcore.config.resources import Mesh
+from meshcore.config.resources import AccessLogFormat, Mesh
 from meshcore.control import compare, numbering, shrink
 from meshcore.control.settings import Wanted, mesh_name
 from meshcore.control.workload import NotFound, Own, find
@@ -82,7 +82,7 @@ def main() -> int:
     except ConfigError as error:
         return _write(_head(number, error.diagnostics, None), None)
     head = _head(number, result.diagnostics, mesh)
-    _set_access_log(mesh, request["access_log"])
+    _set_access_log(mesh, request["access_log"], result.access_log_format)
     try:
         head["own"] = find(mesh, wanted)
     except NotFound as error:
@@ -124,18 +124,14 @@ def _in_force(path: str | None) -> Mesh | None:
     return mesh
 
 
-def _set_access_log(mesh: Mesh, wanted: str | None) -> None:
+def _set_access_log(mesh: Mesh, wanted: str | None, form: AccessLogFormat) -> None:
     settings = mesh["settings"]
     if wanted == "json":
         settings["access_log"] = {"path": "/dev/stdout", "format": "json"}
     elif wanted == "text":
         settings["access_log"] = {"path": "/dev/stdout", "format": {"text": None}}
     elif wanted is not None:  # a file, in the form that the mesh wants
-        said = settings["access_log"]
-        settings["access_log"] = {
-            "path": wanted,
-            "format": said["format"] if said else {"text": None},
-        }
+        settings["access_log"] = {"path": wanted, "format": form}
 
 
 def _write(head: Head, mesh: Mesh | None) -> int:

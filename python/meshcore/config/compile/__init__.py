@@ -20,10 +20,10 @@ Compiler = Callable[[Document[Model], Mesh], None]
 
 def compile_documents(documents: Sequence[Document[Model]], revision: int) -> Mesh:
     """Returns the mesh that `documents` describe."""
-    configs = [d.spec for d in documents if isinstance(d.spec, MeshConfig)]
+    config = mesh_config(documents)
     mesh: Mesh = {
         "revision": revision,
-        "settings": settings_of(configs[-1] if configs else MeshConfig()),
+        "settings": settings_of(config),
         "services": [],
         "workloads": [],
         "routes": [],
@@ -37,6 +37,12 @@ def compile_documents(documents: Sequence[Document[Model]], revision: int) -> Me
             compiler(document, mesh)
     mesh["services"] = _one_of_each(mesh["services"])
     return mesh
+
+
+def mesh_config(documents: Sequence[Document[Model]]) -> MeshConfig:
+    """Returns the settings of the mesh as they are written, or those of a mesh that says none."""
+    configs = [d.spec for d in documents if isinstance(d.spec, MeshConfig)]
+    return configs[-1] if configs else MeshConfig()
 
 
 def _one_of_each(services: list[Service]) -> list[Service]:

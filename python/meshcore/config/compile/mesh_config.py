@@ -2,7 +2,7 @@
 
 from meshcore.config.compile.retries import retries_of
 from meshcore.config.models.mesh_config import MeshConfig
-from meshcore.config.resources import AccessLog, Settings
+from meshcore.config.resources import AccessLog, AccessLogFormat, Settings
 
 _PATHS = {
     "DEFAULT": "base",
@@ -32,9 +32,14 @@ def settings_of(config: MeshConfig) -> Settings:
     }
 
 
+def access_log_format(config: MeshConfig) -> AccessLogFormat:
+    """Returns the form of an access log, which holds wherever the log goes."""
+    if config.access_log_encoding == "JSON":
+        return "json"
+    return {"text": config.access_log_format or None}
+
+
 def _access_log(config: MeshConfig) -> AccessLog | None:
     if not config.access_log_file:
         return None
-    if config.access_log_encoding == "JSON":
-        return {"path": config.access_log_file, "format": "json"}
-    return {"path": config.access_log_file, "format": {"text": config.access_log_format or None}}
+    return {"path": config.access_log_file, "format": access_log_format(config)}

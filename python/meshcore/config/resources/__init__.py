@@ -4,7 +4,7 @@ Source: `crates/meshcore-model/src`. Enums are written as serde does: a plain va
 a variant with a value is an object with the name as its only key.
 """
 
-from meshcore.config.resources.mesh import AccessLog, Mesh, Settings
+from meshcore.config.resources.mesh import AccessLog, AccessLogFormat, Mesh, Settings
 from meshcore.config.resources.origin import ExportTo, Labels, Origin, StringMatch
 from meshcore.config.resources.route import (
     Destination,
@@ -55,6 +55,7 @@ from meshcore.config.resources.traffic import (
 
 __all__ = [
     "AccessLog",
+    "AccessLogFormat",
     "AccountMatchers",
     "Authorization",
     "AuthorizationRule",

@@ -1,18 +1,20 @@
 """All resources together: `mesh.rs`."""
 
-from typing import Literal, TypedDict
+from typing import Literal, TypeAlias, TypedDict
 
 from meshcore.config.resources.route import Retries, Route
 from meshcore.config.resources.security import Authorization, PeerAuth
 from meshcore.config.resources.service import Service, Workload
 from meshcore.config.resources.traffic import TrafficPolicy
 
+AccessLogFormat: TypeAlias = Literal["json"] | dict[str, str | None]
+
 
 class AccessLog(TypedDict):
     """Where the access log goes."""
 
     path: str
-    format: Literal["json"] | dict[str, str | None]
+    format: AccessLogFormat
 
 
 class Settings(TypedDict):
