@@ -5,10 +5,8 @@ use meshcore_policy::{Peer, Verdict, authorize_http};
 use meshcore_snapshot::InboundPort;
 
 use crate::exchange::Exchange;
-use crate::hooks::{Decision, View};
 use crate::pipeline::Walk;
 use crate::route::{Asked, Routed, To};
-use crate::shape::apply_request_edits;
 
 /// A request that may go where it wants. Only this stage makes one.
 #[derive(Debug)]
@@ -36,7 +34,7 @@ pub(crate) async fn authorize<'s>(
         if !verdict.allowed {
             return Err(Failure::because(Kind::Denied, reason(&verdict, port)));
         }
-        ask_hooks(walk, port, exchange).await?;
+        walk.ask_about_request(HookStage::Authorize, port.number, exchange).await?;
     }
     Ok(Authorized(routed))
 }
@@ -61,46 +59,4 @@ pub(crate) fn reason(verdict: &Verdict<'_>, port: &InboundPort) -> String {
     let policies: Vec<String> =
         port.authorization.enforced.allow_policies.iter().map(ToString::to_string).collect();
     format!("no rule allows it: {}", policies.join(", "))
-}
-
-async fn ask_hooks(
-    walk: &mut Walk<'_>,
-    port: &InboundPort,
-    exchange: &mut Exchange<'_>,
-) -> Result<(), Failure> {
-    if walk.snapshot.hooks.of(HookStage::Authorize).is_empty() {
-        return Ok(());
-    }
-    let snapshot = std::sync::Arc::clone(walk.snapshot);
-    let host = exchange.head.host().to_ascii_lowercase();
-    for hook in snapshot.hooks.of(HookStage::Authorize) {
-        if !hook.meets(&host, exchange.head.path(), exchange.head.method_bytes()) {
-            continue;
-        }
-        let view = View {
-            request: exchange.head,
-            response: None,
-            identity: walk.client.identity.as_ref(),
-            address: walk.client.peer.ip(),
-            port: port.number,
-            route: "",
-        };
-        match walk.worker.decide(&hook.hook, &view).await? {
-            Decision::Abstain => {}
-            Decision::Allow(edits) | Decision::Modify(edits) => {
-                apply_request_edits(exchange.head, &edits)?;
-            }
-            Decision::Deny(denial) => {
-                walk.record.denied_by = Some(hook.hook.name.as_str().into());
-                walk.record.denial = Some(denial.clone());
-                let why = format!("{}: {}", hook.hook.name, denial.reason);
-                return Err(Failure::because(Kind::Denied, why));
-            }
-            Decision::RouteTo(_) => {
-                let why = format!("{}: a route is no answer to authorize", hook.hook.name);
-                return Err(Failure::because(Kind::Undecided, why));
-            }
-        }
-    }
-    Ok(())
 }

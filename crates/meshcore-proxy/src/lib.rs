@@ -6,6 +6,7 @@
 mod accept;
 mod access;
 mod answer;
+mod ask;
 mod attempt;
 mod authorize;
 mod body;

@@ -9,9 +9,10 @@ use meshcore_policy::{Matched, normalize_path, select_route};
 use meshcore_snapshot::{Authority, Cluster, InboundPort, Lookup, Redirect, Rule, RuleAction};
 use meshcore_snapshot::{Snapshot, VirtualHost, WeightedDestination};
 
+use crate::ask::{Wish, misplaced};
 use crate::client::Direction;
 use crate::exchange::Exchange;
-use crate::hooks::{Decision, RouteTo, View};
+use crate::hooks::RouteTo;
 use crate::pipeline::Walk;
 
 /// A request that has somewhere to go.
@@ -180,22 +181,15 @@ async fn ask_hooks<'s>(
     let host = head.host().to_ascii_lowercase();
     let (path, method) = (head.path(), head.method_bytes());
     for hook in snapshot.hooks.for_request(HookStage::Route, &host, path, method) {
-        let view = View {
-            request: head,
-            response: None,
-            identity: walk.client.identity.as_ref(),
-            address: walk.client.peer.ip(),
-            port,
-            route: "",
-        };
-        match walk.worker.decide(&hook.hook, &view).await? {
-            Decision::RouteTo(wanted) => {
+        match walk.ask(hook, port, head, None).await? {
+            Wish::Nothing => {}
+            Wish::Edits(_) => return Err(misplaced(hook)),
+            Wish::RouteTo(wanted) => {
                 walk.record.route = Some(Arc::from(hook.hook.name.as_str()));
                 return find_cluster(snapshot, vhost, port, &wanted)
                     .map(Some)
                     .ok_or_else(|| no_such_cluster(&hook.hook.name, &wanted));
             }
-            Decision::Abstain | Decision::Allow(_) | Decision::Deny(_) | Decision::Modify(_) => {}
         }
     }
     Ok(None)
@@ -234,13 +228,13 @@ async fn pass_through<'s>(
     match snapshot.settings.outbound_policy {
         OutboundPolicy::RegistryOnly => {
             walk.record.service = Some(Arc::clone(&walk.worker.black_hole));
-            walk.record.cluster = Some(Arc::from("BlackHoleCluster"));
+            walk.record.cluster = Some(Arc::clone(&walk.worker.black_hole_cluster));
             Err(Kind::Blocked.into())
         }
         OutboundPolicy::AllowAny => {
             walk.record.service = Some(Arc::clone(&walk.worker.passthrough));
-            walk.record.cluster = Some(Arc::from("PassthroughCluster"));
-            walk.record.route = Some(Arc::from("allow_any"));
+            walk.record.cluster = Some(Arc::clone(&walk.worker.passthrough_cluster));
+            walk.record.route = Some(Arc::clone(&walk.worker.allow_any_route));
             let address = match walk.client.original {
                 Some(original) => original,
                 None => resolve(head, port).await?,

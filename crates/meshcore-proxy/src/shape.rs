@@ -8,10 +8,11 @@ use meshcore_model::{Failure, Flag, HookStage, Kind};
 use meshcore_policy::{Abort, inject, rewrite_path};
 use meshcore_snapshot::{Fault, HeaderEdits};
 
+use crate::ask::{Wish, misplaced};
 use crate::authorize::Authorized;
 use crate::client::Direction;
 use crate::exchange::Exchange;
-use crate::hooks::{Decision, Denial, Edits, View};
+use crate::hooks::{Denial, Edits};
 use crate::pipeline::Walk;
 use crate::route::{Routed, To};
 use crate::worker::Worker;
@@ -48,15 +49,16 @@ pub(crate) async fn shape<'s>(
             }
             tell_identity(walk, exchange.head)?;
         }
-        // The next sidecar tells who calls, and logs what was asked; what the application says of itself is not known to
-        // be true. Source: Envoy's `SANITIZE`, as of Istio's outbound listeners.
+        // The next sidecar tells who calls, and logs what was asked; what the application says
+        // of itself is not known to be true. Source: Envoy's `SANITIZE`, which Istio's outbound
+        // listeners set.
         Direction::Outbound => {
             exchange.head.fields.remove(Known::XForwardedClientCert);
             exchange.head.fields.remove(Known::XEnvoyOriginalPath);
         }
     }
     edit_request(&routed, exchange.head)?;
-    ask_hooks(walk, &routed, exchange).await?;
+    walk.ask_about_request(HookStage::OnRequest, routed.port, exchange).await?;
     Ok(Shaped(routed))
 }
 
@@ -206,44 +208,6 @@ fn set(fields: &mut Fields, name: &[u8], value: &[u8]) -> Result<(), Failure> {
     fields.set(name, value).map_err(|bad| Failure::because(Kind::Internal, bad))
 }
 
-async fn ask_hooks(
-    walk: &mut Walk<'_>,
-    routed: &Routed<'_>,
-    exchange: &mut Exchange<'_>,
-) -> Result<(), Failure> {
-    if walk.snapshot.hooks.of(HookStage::OnRequest).is_empty() {
-        return Ok(());
-    }
-    let snapshot = std::sync::Arc::clone(walk.snapshot);
-    let host = exchange.head.host().to_ascii_lowercase();
-    for hook in snapshot.hooks.of(HookStage::OnRequest) {
-        if !hook.meets(&host, exchange.head.path(), exchange.head.method_bytes()) {
-            continue;
-        }
-        let view = View {
-            request: exchange.head,
-            response: None,
-            identity: walk.client.identity.as_ref(),
-            address: walk.client.peer.ip(),
-            port: routed.port,
-            route: walk.record.route.as_deref().unwrap_or_default(),
-        };
-        match walk.worker.decide(&hook.hook, &view).await? {
-            Decision::Abstain | Decision::RouteTo(_) => {}
-            Decision::Allow(edits) | Decision::Modify(edits) => {
-                apply_request_edits(exchange.head, &edits)?;
-            }
-            Decision::Deny(denial) => {
-                walk.record.denied_by = Some(hook.hook.name.as_str().into());
-                walk.record.denial = Some(denial.clone());
-                let why = format!("{}: {}", hook.hook.name, denial.reason);
-                return Err(Failure::because(Kind::Denied, why));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Applies what a hook changes in a request.
 ///
 /// # Errors
@@ -297,17 +261,9 @@ pub(crate) async fn shape_response(
         if !hook.meets(&host, request.path(), request.method_bytes()) {
             continue;
         }
-        let view = View {
-            request,
-            response: Some(response),
-            identity: walk.client.identity.as_ref(),
-            address: walk.client.peer.ip(),
-            port: routed.port,
-            route: walk.record.route.as_deref().unwrap_or_default(),
-        };
-        match walk.worker.decide(&hook.hook, &view).await? {
-            Decision::Abstain | Decision::RouteTo(_) => {}
-            Decision::Allow(edits) | Decision::Modify(edits) => {
+        match walk.ask(hook, routed.port, request, Some(response)).await? {
+            Wish::Nothing => {}
+            Wish::Edits(edits) => {
                 apply_edits(&mut response.fields, &edits)?;
                 if let Some(status) = edits.status {
                     response
@@ -316,12 +272,7 @@ pub(crate) async fn shape_response(
                 }
                 body = edits.body.or(body);
             }
-            Decision::Deny(denial) => {
-                walk.record.denied_by = Some(hook.hook.name.as_str().into());
-                walk.record.denial = Some(denial.clone());
-                let why = format!("{}: {}", hook.hook.name, denial.reason);
-                return Err(Failure::because(Kind::Denied, why));
-            }
+            Wish::RouteTo(_) => return Err(misplaced(hook)),
         }
     }
     Ok(body)

@@ -40,6 +40,8 @@ pub(crate) struct Worker {
     pub(crate) telemetry: TelemetryBatch,
     pub(crate) unknown_service: Arc<ServiceLabels>,
     pub(crate) passthrough_cluster: Arc<str>,
+    pub(crate) black_hole_cluster: Arc<str>,
+    pub(crate) allow_any_route: Arc<str>,
     /// Istio's name of a route that no document names.
     pub(crate) default_route: Arc<str>,
     pub(crate) unknown_workload: Arc<WorkloadLabels>,
@@ -96,6 +98,8 @@ impl Worker {
             telemetry: TelemetryBatch::default(),
             unknown_service: Arc::new(ServiceLabels::default()),
             passthrough_cluster: Arc::from("PassthroughCluster"),
+            black_hole_cluster: Arc::from("BlackHoleCluster"),
+            allow_any_route: Arc::from("allow_any"),
             default_route: Arc::from("default"),
             unknown_workload: Arc::new(WorkloadLabels::default()),
             passthrough: service("PassthroughCluster"),
@@ -145,8 +149,9 @@ impl Worker {
     }
 
     /// Labels of the workload at the other end: those of the mesh, else what its proven
-    /// identity says. Without one its address tells the workload, but no principal. Only identities that our authorities have issued get here, so that they
-    /// are few; beyond the limit they are not told apart.
+    /// identity says. Without one its address tells the workload, but no principal. Only
+    /// identities that our authorities have issued get here, so that they are few; beyond the
+    /// limit they are not told apart.
     pub(crate) fn peer_labels(&self, snapshot: &Snapshot, client: &Client) -> Arc<WorkloadLabels> {
         let identity = client.identity.as_ref();
         let known = snapshot.peer_by(client.peer.ip(), identity);
