@@ -246,9 +246,9 @@ mod tests {
             let wait = waits.enter();
             let mut buffer = Buffer::new();
             let clock = async {
-                for now_s in 0..HEAD_S {
+                for second in 0..HEAD_S {
                     theirs.write_all(b"x").await.unwrap();
-                    waits.tick(now_s);
+                    waits.tick(second);
                     tokio::task::yield_now().await;
                 }
                 // The first byte may have come some seconds late; a limit for each byte would

@@ -73,8 +73,8 @@ fn the_time_out_grows_and_shrinks_again() {
     assert_eq!(second, Some(Ejection { id, until_ms: 90_000 }), "twice as long");
     let good =
         |outliers: &mut Outliers, now| outliers.observe(&cluster, id, Seen::Status(200), now);
-    for now in [90_000, 100_000, 110_000] {
-        assert_eq!(good(&mut outliers, now), None);
+    for at_ms in [90_000, 100_000, 110_000] {
+        assert_eq!(good(&mut outliers, at_ms), None);
     }
     let third = fail(&mut outliers, &cluster, 0, 111_000);
     assert_eq!(third, Some(Ejection { id, until_ms: 141_000 }), "two good intervals are forgiven");
