@@ -2,8 +2,8 @@
 //! except the counts of clusters with limits.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use hashbrown::HashMap;
 use meshcore_model::{Hook, Listen, Mesh};
@@ -38,7 +38,8 @@ pub(crate) struct Shared {
     trust_epoch: AtomicU64,
     workers: AtomicUsize,
     ended: Notify,
-    usages: Mutex<HashMap<ClusterId, Arc<Usage>>>,
+    /// Kept by the workers and requests that count in them.
+    usages: Mutex<HashMap<ClusterId, Weak<Usage>>>,
     retired: Mutex<Vec<Arc<Snapshot>>>,
 }
 
@@ -139,14 +140,21 @@ impl Shared {
         self.scarce.notified()
     }
 
-    /// The counts of a cluster, which outlive its snapshots.
+    /// The counts of a cluster, which outlive its snapshots while something is counted.
     pub(crate) fn usage(&self, cluster: ClusterId) -> Arc<Usage> {
-        Arc::clone(self.usages.lock().entry(cluster).or_default())
+        let mut usages = self.usages.lock();
+        if let Some(known) = usages.get(&cluster).and_then(Weak::upgrade) {
+            return known;
+        }
+        usages.retain(|_, usage| usage.strong_count() > 0);
+        let usage = Arc::default();
+        usages.insert(cluster, Arc::downgrade(&usage));
+        usage
     }
 
     /// Connections and requests of a cluster with limits, at the moment.
     pub(crate) fn usage_of(&self, cluster: ClusterId) -> Option<(u32, u32)> {
-        self.usages.lock().get(&cluster).map(|usage| usage.now())
+        self.usages.lock().get(&cluster).and_then(Weak::upgrade).map(|usage| usage.now())
     }
 
     /// Whether connecting to `address` would come back to us.

@@ -284,13 +284,15 @@ impl Worker {
         }
     }
 
-    /// Closes idle connections to endpoints that are gone. Ids are never given again, so a
-    /// connection under a living id is good.
+    /// Forgets clusters that are gone, and closes idle connections to endpoints that are. Ids
+    /// are never given again, so a connection under a living id is good.
     fn take_over(&self, now: &Snapshot) {
         self.access.take_over(self.shared.access.read().as_ref());
         self.loads.borrow_mut().trim();
         self.health.borrow_mut().trim(self.now_ms());
         self.unproven.borrow_mut().clear();
+        self.usages.borrow_mut().retain(|id, _| now.has_cluster(*id));
+        self.outliers.borrow_mut().retain(|id, _| now.has_cluster(*id));
         let living: hashbrown::HashSet<_, RandomState> =
             now.clusters().flat_map(|cluster| cluster.endpoints.iter().map(|one| one.id)).collect();
         self.pools.retain(|key| match key {

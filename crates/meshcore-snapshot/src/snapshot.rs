@@ -69,6 +69,11 @@ impl Snapshot {
         slot.unwrap_or(&self.clusters.nowhere)
     }
 
+    /// Whether the cluster is in this snapshot.
+    pub fn has_cluster(&self, id: ClusterId) -> bool {
+        self.clusters.slots.get(id.index()).is_some_and(Option::is_some)
+    }
+
     /// The cluster of a host's port and subset (empty is the whole service).
     pub fn cluster_of(&self, host: &str, port: u16, subset: &str) -> Option<&Arc<Cluster>> {
         let id = self.ids.cluster_named(&format!("outbound|{port}|{subset}|{host}"))?;
