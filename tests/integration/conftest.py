@@ -1,7 +1,6 @@
 """A mesh for a module, and one for a single test."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,20 +27,9 @@ def alone(tmp_path) -> Iterator[Mesh]:
         yield made
 
 
-def pytest_configure(config) -> None:
-    config.addinivalue_line("markers", "needs(tool): skipped where a program is not installed")
-
-
 def pytest_collection_modifyitems(items) -> None:
     here = [item for item in items if Path(__file__).parent in item.path.parents]
     for item in here:
         item.add_marker(pytest.mark.native)
         if not MESHCORE.exists():
             item.add_marker(pytest.mark.skip(reason="meshcore is not installed: make develop"))
-
-
-def pytest_runtest_setup(item) -> None:
-    for mark in item.iter_markers("needs"):
-        for tool in mark.args:
-            if shutil.which(tool) is None:
-                pytest.skip(f"{tool} is not installed")
