@@ -63,8 +63,12 @@ impl Outliers {
             return None;
         }
         let state = self.states.entry(id).or_default();
+        state.come_back(now_ms);
+        if state.out_until_ms.is_some() {
+            return None; // of requests that were under way when it was taken out
+        }
         state.count(policy, seen);
-        if state.out_until_ms.is_some() || !state.is_outlier(policy) {
+        if !state.is_outlier(policy) {
             return None;
         }
         if !self.may_eject(policy, cluster) {
@@ -90,8 +94,7 @@ impl Outliers {
         self.next_check_ms = now_ms.saturating_add(policy.interval_ms.max(1));
         self.states.retain(|id, state| {
             match state.out_until_ms {
-                Some(until_ms) if now_ms < until_ms => {}
-                Some(_) => state.out_until_ms = None,
+                Some(_) => state.come_back(now_ms),
                 None => state.ejections = state.ejections.saturating_sub(1),
             }
             !state.is_blank() && cluster.endpoint(*id).is_some()
@@ -106,6 +109,13 @@ impl Outliers {
 }
 
 impl State {
+    /// Puts the endpoint back in when its time is over.
+    fn come_back(&mut self, now_ms: u64) {
+        if self.out_until_ms.is_some_and(|until_ms| now_ms >= until_ms) {
+            self.out_until_ms = None;
+        }
+    }
+
     /// Without `split_local_errors`, a failure without an answer is one more 5xx.
     fn count(&mut self, policy: &OutlierDetection, seen: Seen) {
         let next = |count: u32, failed: bool| if failed { count.saturating_add(1) } else { 0 };

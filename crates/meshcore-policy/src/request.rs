@@ -12,7 +12,7 @@ pub trait Request {
     fn path(&self) -> &[u8];
     /// Query, without its question mark.
     fn query(&self) -> Option<&[u8]>;
-    /// Authority as it was received.
+    /// Authority, in letters of either case.
     fn authority(&self) -> &[u8];
     /// Scheme in lower case.
     fn scheme(&self) -> &[u8];

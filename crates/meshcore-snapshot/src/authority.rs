@@ -60,6 +60,21 @@ impl Authority {
     }
 }
 
+/// The one spelling of it: an address as addresses are written, the port without zeros in front.
+impl std::fmt::Display for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.address {
+            Some(IpAddr::V6(address)) => write!(f, "[{address}]")?,
+            Some(IpAddr::V4(address)) => write!(f, "{address}")?,
+            None => f.write_str(std::str::from_utf8(self.host()).unwrap_or_default())?,
+        }
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
 type Split<'a> = (&'a [u8], Option<&'a [u8]>, bool);
 
 fn split(authority: &[u8]) -> Option<Split<'_>> {
@@ -88,9 +103,10 @@ fn parse_port(digits: &[u8]) -> Option<u16> {
     std::str::from_utf8(digits).ok()?.parse().ok().filter(|port| *port > 0)
 }
 
-/// Source: RFC 3986 section 3.2.2 (`reg-name`, without percent encoding, which no DNS name has).
+/// Source: RFC 3986 section 2.3; of `reg-name` in section 3.2.2, what a message is let through
+/// with.
 fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'*' | b'+')
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 #[cfg(test)]
@@ -111,6 +127,13 @@ mod tests {
             let parsed = Authority::parse(text.as_bytes()).unwrap();
             assert_eq!(parsed.host(), host.as_bytes(), "{text}");
             assert_eq!(parsed.port(), port, "{text}");
+        }
+        for (text, canonical) in [
+            ("A.example.:080", "a.example:80"),
+            ("[0:0::1]:80", "[::1]:80"),
+            ("10.0.0.1", "10.0.0.1"),
+        ] {
+            assert_eq!(Authority::parse(text.as_bytes()).unwrap().to_string(), canonical);
         }
         assert!(Authority::parse(b"[::1]:80").unwrap().address().is_some());
         assert!(Authority::parse(b"a").unwrap().address().is_none());
@@ -137,6 +160,8 @@ mod tests {
             "[a]",
             "[1.2.3.4]",
             "a,b",
+            "*.a",
+            "a+b",
             "a\0",
             "a%2fb",
             "é",

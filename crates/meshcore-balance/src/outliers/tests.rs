@@ -127,3 +127,21 @@ fn without_outlier_detection_nothing_is_an_outlier() {
     let cluster = Arc::clone(scene::cluster(&scene::snapshot("random", &[1])));
     assert_eq!(fail(&mut Outliers::default(), &cluster, 0, 0), None);
 }
+
+#[test]
+fn an_endpoint_comes_back_without_a_past() {
+    let cluster = cluster(&policy(), 1);
+    let id = cluster.endpoints[0].id;
+    let mut outliers = Outliers::default();
+    assert!(fail(&mut outliers, &cluster, 0, 29_000).is_some());
+    for _ in 0..100 {
+        let under_way = outliers.observe(&cluster, id, Seen::Status(500), 30_000);
+        assert_eq!(under_way, None);
+    }
+    // Back at 59 s, whenever the next check is.
+    for _ in 0..2 {
+        assert_eq!(outliers.observe(&cluster, id, Seen::Status(500), 59_000), None);
+    }
+    let third = outliers.observe(&cluster, id, Seen::Status(500), 59_000);
+    assert_eq!(third, Some(Ejection { id, until_ms: 119_000 }));
+}

@@ -24,6 +24,8 @@ pub(super) struct Facts<'r, R> {
 struct Hosts<'r> {
     received: Cow<'r, [u8]>,
     parsed: Authority,
+    /// Host and port in their one spelling: `A.:080` is `a:80`.
+    canonical: Vec<u8>,
 }
 
 /// The path, and what it is without parameters if it has any.
@@ -81,22 +83,22 @@ impl<'r, R: Request> Facts<'r, R> {
         check("paths", operation.paths.is_empty() || self.path(&operation.paths, deny))
     }
 
-    /// Whether any form of the authority is named: as received, and without its port. One that
-    /// cannot be read decides for denying.
+    /// Whether any form of the authority is named. One that cannot be read decides for denying.
     fn host(&self, wanted: &Test<TextSet>, deny: bool) -> bool {
-        let hosts = self.authority.get_or_init(|| {
-            let received = self.request?.authority();
-            let parsed = Authority::parse(received)?;
-            let is_lower = !received.iter().any(u8::is_ascii_uppercase);
-            let received = if is_lower {
-                Cow::Borrowed(received)
-            } else {
-                Cow::Owned(received.to_ascii_lowercase())
-            };
-            Some(Hosts { received, parsed })
-        });
-        let Some(hosts) = hosts else { return deny };
-        test(wanted, |set| set.is_match(hosts.parsed.host()) || set.is_match(&hosts.received))
+        let Some(hosts) = self.hosts() else { return deny };
+        test(wanted, |set| hosts.are_in(set))
+    }
+
+    fn hosts(&self) -> Option<&Hosts<'r>> {
+        let read = || Hosts::read(self.request?.authority());
+        self.authority.get_or_init(read).as_ref()
+    }
+
+    /// Whether the authority is named as a header, with its port. For a DENY rule, any form of
+    /// it is enough.
+    fn authority_header(&self, wanted: &Test<TextSet>, deny: bool) -> bool {
+        let Some(hosts) = self.hosts() else { return deny };
+        readings(wanted, deny, |set| set.is_match(&hosts.received), |set| hosts.are_in(set))
     }
 
     /// Whether the path is named. A path with parameters (`/a;b/c`) is one thing to some servers
@@ -151,9 +153,13 @@ impl<'r, R: Request> Facts<'r, R> {
     fn text_condition(&self, key: &ConditionKey, wanted: &Test<TextSet>, deny: bool) -> bool {
         let identity = self.peer.identity;
         match key {
-            ConditionKey::RequestHeader(name) => match self.request {
-                Some(request) => header(request, name, wanted, deny),
-                None => deny,
+            ConditionKey::RequestHeader(name) => match (self.request, &**name) {
+                (None, _) => deny,
+                (Some(_), ":authority" | "host") => self.authority_header(wanted, deny),
+                (Some(_), ":path") => self.path(wanted, deny),
+                (Some(request), ":method") => text(wanted, Some(request.method())),
+                (Some(request), ":scheme") => text(wanted, Some(request.scheme())),
+                (Some(request), name) => header(request, name, wanted, deny),
             },
             ConditionKey::SourceNamespace => {
                 text(wanted, identity.map(|it| it.namespace().as_bytes()))
@@ -176,6 +182,27 @@ impl<'r, R: Request> Facts<'r, R> {
             | ConditionKey::DestinationIp
             | ConditionKey::DestinationPort => deny,
         }
+    }
+}
+
+impl<'r> Hosts<'r> {
+    fn read(received: &'r [u8]) -> Option<Self> {
+        let parsed = Authority::parse(received)?;
+        let received = if received.iter().any(u8::is_ascii_uppercase) {
+            Cow::Owned(received.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(received)
+        };
+        let canonical = parsed.to_string().into_bytes();
+        Some(Self { received, parsed, canonical })
+    }
+
+    /// Whether one form of the authority is in the set: the host alone, and with its port as it
+    /// was written and as it is.
+    fn are_in(&self, set: &TextSet) -> bool {
+        set.is_match(self.parsed.host())
+            || set.is_match(&self.received)
+            || set.is_match(&self.canonical)
     }
 }
 
@@ -218,13 +245,6 @@ fn blocks(wanted: &Test<Box<[Cidr]>>, address: IpAddr) -> bool {
 /// all values joined. For an ALLOW rule, every value must match, and no reading may be among
 /// those that must not.
 fn header<R: Request>(request: &R, name: &str, wanted: &Test<TextSet>, deny: bool) -> bool {
-    match name {
-        ":authority" | "host" => return text(wanted, Some(request.authority())),
-        ":method" => return text(wanted, Some(request.method())),
-        ":path" => return text(wanted, Some(request.path())),
-        ":scheme" => return text(wanted, Some(request.scheme())),
-        _ => {}
-    }
     let mut values: Vec<&[u8]> = Vec::new();
     request.for_each_value(name, |value| values.push(value));
     let every =
@@ -233,6 +253,17 @@ fn header<R: Request>(request: &R, name: &str, wanted: &Test<TextSet>, deny: boo
         values.iter().any(|value| set.is_match(value) || parts(value).any(|one| set.is_match(one)))
             || values.len() > 1 && set.is_match(&values.join(&b','))
     };
+    readings(wanted, deny, every, some)
+}
+
+/// Tests a value that can be read in several ways, so that no reading passes a DENY or is let
+/// in by an ALLOW: `every` and `some` tell whether all readings, or one, are in a set.
+fn readings(
+    wanted: &Test<TextSet>,
+    deny: bool,
+    every: impl Fn(&TextSet) -> bool,
+    some: impl Fn(&TextSet) -> bool,
+) -> bool {
     let any = wanted.any.as_ref().is_none_or(|set| if deny { some(set) } else { every(set) });
     let none = wanted.none.as_ref().is_none_or(|set| if deny { !every(set) } else { !some(set) });
     any && none

@@ -219,6 +219,10 @@ fn operations() {
             get().to("a.example:80"),
             NO,
         ),
+        ("port", to("hosts", any(exact("a.example:80"))), get().to("a.example:80"), YES),
+        ("port, dot", to("hosts", any(exact("a.example:80"))), get().to("a.example.:80"), YES),
+        ("port, zeros", to("hosts", any(exact("a.example:80"))), get().to("a.example:0080"), YES),
+        ("address", to("hosts", any(exact("[::1]:80"))), get().to("[0:0::1]:80"), YES),
         ("no host", to("hosts", any(exact("a"))), get().to(""), SAFE),
         ("no host, negative", to("hosts", none(exact("a"))), get().to(""), SAFE),
         ("two hosts", to("hosts", any(exact("a"))), get().to("a,b"), SAFE),
@@ -263,6 +267,29 @@ fn conditions() {
     ] {
         let rule = when(&key, &values);
         assert_eq!(allow_and_deny(&rule, &Message::get("/"), identity), expected, "{name}");
+    }
+}
+
+#[test]
+fn pseudo_headers_are_read_for_denying_too() {
+    let any = |text: &str| json!({"any": [{"exact": text}]});
+    let none = |text: &str| json!({"none": [{"exact": text}]});
+    let get = || Message::get("/admin;x").to("a.example.:80");
+    for (header, values, message, expected) in [
+        (":path", any("/admin"), Message::get("/admin"), YES),
+        (":path", any("/admin"), get(), SAFE),
+        (":path", none("/admin"), get(), SAFE),
+        (":path", any("/other"), get(), NO),
+        (":authority", any("A.Example"), get().to("a.example"), YES),
+        (":authority", any("a.example"), get(), SAFE),
+        ("host", any("a.example:80"), get(), SAFE),
+        ("Host", none("a.example"), get(), SAFE),
+        (":authority", any("a"), get().to("a,b"), SAFE),
+        (":method", any("GET"), get(), YES),
+        (":scheme", any("https"), get(), NO),
+    ] {
+        let rule = when(&json!({"request_header": header}), &values);
+        assert_eq!(allow_and_deny(&rule, &message, None), expected, "{header} {values}");
     }
 }
 

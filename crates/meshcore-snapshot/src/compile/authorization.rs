@@ -13,6 +13,7 @@ use crate::cidr::Cidr;
 use crate::rejected::{Reason, Rejected};
 use crate::text::{Text, TextSet};
 
+use super::headers;
 use super::tcp::blocks;
 
 /// A field and what is wrong with it.
@@ -151,8 +152,11 @@ impl Compiler<'_> {
                 let full = test(values, |all| self.accounts(all)).map_err(at("when"))?;
                 ConditionTest::Text(full)
             }
-            ConditionKey::RequestHeader(_)
-            | ConditionKey::SourceNamespace
+            ConditionKey::RequestHeader(name) => {
+                let fold = headers::is_authority(name);
+                ConditionTest::Text(texts(values, fold).map_err(at("when"))?)
+            }
+            ConditionKey::SourceNamespace
             | ConditionKey::RequestPrincipal
             | ConditionKey::RequestAudiences
             | ConditionKey::RequestPresenter

@@ -61,6 +61,11 @@ pub(super) fn check_value(value: &str) -> Result<(), Reason> {
     Err("the value has control characters, or spaces around it".to_owned())
 }
 
+/// Whether the field is the authority, which is compared in lower case.
+pub(super) fn is_authority(name: &str) -> bool {
+    name.eq_ignore_ascii_case("host") || name.eq_ignore_ascii_case(":authority")
+}
+
 /// An authority that is sent in place of the client's.
 pub(super) fn authority(value: &str) -> Result<(), Reason> {
     match Authority::parse(value.as_bytes()) {

@@ -12,6 +12,7 @@ use crate::route_table::{Draft, Entry, PathForm, Predicates, RouteTable};
 use crate::text::{Text, ValuePredicate};
 
 use super::clusters::Catalog;
+use super::headers;
 use super::policies::wildcards;
 use super::rules::{self, Spot};
 use super::scope::{Scope, age};
@@ -222,7 +223,10 @@ fn values(wanted: &[ValueMatch], fold_name: bool) -> Result<Box<[ValuePredicate]
             | StringMatch::Prefix(_)
             | StringMatch::Suffix(_)
             | StringMatch::Regex(_)
-            | StringMatch::Template(_) => Some(Text::compile(&wanted.value, false)?),
+            | StringMatch::Template(_) => {
+                let fold_value = fold_name && headers::is_authority(&name);
+                Some(Text::compile(&wanted.value, fold_value)?)
+            }
         };
         Ok(ValuePredicate { name: name.into(), value })
     };

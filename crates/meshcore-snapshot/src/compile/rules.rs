@@ -247,10 +247,13 @@ fn replacement_of(text: &str) -> String {
     out
 }
 
-/// A path is sent in the first line of a message: nothing may end that line.
+/// A path is sent in the first line of a message: nothing may end that line, and what no request
+/// may carry cannot be sent.
 fn check_target(text: &str) -> Result<(), Reason> {
-    if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
-        return Err(format!("{text:?} has spaces or control characters: escape them with %"));
+    if text.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'#') {
+        return Err(format!(
+            "{text:?} has spaces, control characters, '#' or letters beyond ASCII: escape them with %"
+        ));
     }
     Ok(())
 }

@@ -32,6 +32,9 @@ fn a_mistake_names_the_document_and_the_field() {
         ),
         (one_rule(json!({"action": {"respond": {"status": 100}}})), "http[1].respond.status"),
         (one_rule(json!({"rewrite": {"path": "/a b"}})), "http[1].rewrite.path"),
+        (one_rule(json!({"rewrite": {"path": "/a#b"}})), "http[1].rewrite.path"),
+        (one_rule(json!({"rewrite": {"path": "/grüße"}})), "http[1].rewrite.path"),
+        (one_rule(json!({"rewrite": {"authority": "*.a"}})), "http[1].rewrite.authority"),
         (one_rule(json!({"rewrite": {"regex": ["(", "/"]}})), "http[1].rewrite.regex"),
         (one_rule(json!({"fault": {"abort": [999, 1]}})), "http[1].fault.abort"),
         (
