@@ -13,7 +13,7 @@ use crate::shape::edit;
 use crate::sink::SinkError;
 
 /// An answer to one request.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Answer<'a> {
     pub(crate) status: u16,
     pub(crate) fields: &'a [(&'a [u8], &'a [u8])],
@@ -87,8 +87,13 @@ pub(crate) async fn respond(
         record.answered(200, Some(status));
         return exchange.reply.start(&head, BodyKind::Length(0))?.finish(None).await;
     }
-    write_plain(&mut head, answer)?;
+    let can_have_body = has_body(answer.status);
+    let answer = if can_have_body { *answer } else { Answer { body: &[], ..*answer } };
+    write_plain(&mut head, &answer)?;
     record.answered(answer.status, None);
+    if !can_have_body {
+        return exchange.reply.start(&head, BodyKind::None)?.finish(None).await;
+    }
     if exchange.head.method() == Method::Head {
         let length = answer.body.len().to_string();
         set(&mut head, b"content-length", length.as_bytes())?;
@@ -100,6 +105,11 @@ pub(crate) async fn respond(
         sink.send_last(answer.body).await?;
     }
     sink.finish(None).await
+}
+
+/// Whether an answer of this status has a body. Source: RFC 9110 sections 15.3.5 and 15.4.5.
+pub(crate) const fn has_body(status: u16) -> bool {
+    !matches!(status, 204 | 304)
 }
 
 fn write_plain(head: &mut ResponseHead, answer: &Answer<'_>) -> Result<(), SinkError> {

@@ -1,7 +1,5 @@
 //! Asks the hooks of a stage about a request.
 
-use std::sync::Arc;
-
 use meshcore_http::{RequestHead, ResponseHead};
 use meshcore_model::{Failure, HookStage, Kind};
 use meshcore_snapshot::SnapshotHook;
@@ -70,7 +68,7 @@ impl Walk<'_> {
         if self.snapshot.hooks.of(stage).is_empty() {
             return Ok(());
         }
-        let snapshot = Arc::clone(self.snapshot);
+        let snapshot = self.snapshot;
         let host = exchange.head.host().to_ascii_lowercase();
         for hook in snapshot.hooks.of(stage) {
             if !hook.meets(&host, exchange.head.path(), exchange.head.method_bytes()) {

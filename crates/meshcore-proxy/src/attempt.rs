@@ -1,6 +1,6 @@
 //! One try of a request on one endpoint.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -12,6 +12,7 @@ use meshcore_model::{Failure, Flag, Kind};
 use meshcore_policy::{Outcome, should_retry};
 use meshcore_snapshot::RetryPolicy;
 
+use crate::answer::has_body;
 use crate::body::BodyError;
 use crate::connect::{Connection, Plan};
 use crate::converse::{Answering, Upload, await_head, client_gone, upload};
@@ -69,8 +70,9 @@ impl Attempt<'_, '_> {
         let plan = Plan::new(self.target, exchange);
         let mut must_be_new = false;
         loop {
-            let connection =
-                plan.connection(walk.worker, exchange.head.host(), must_be_new).await?;
+            let Exchange { head, reply, .. } = &mut *exchange;
+            let connecting = plan.connection(walk.worker, head.host(), must_be_new);
+            let connection = unless_gone(reply, connecting).await?;
             let was_used = connection.was_used();
             let tried = match connection {
                 Connection::H1(connection) => self.on_h1(walk, exchange, connection).await,
@@ -191,9 +193,24 @@ impl Attempt<'_, '_> {
             }
         };
         walk.record.response = Some(head);
-        let reusable = reusable && answered.keeps_alive && uploading.is_complete();
+        // A status without a body may have been put in place of one with a body.
+        let is_read = framing != BodyKind::None || answered.framing == BodyKind::None;
+        let reusable = reusable && is_read && answered.keeps_alive && uploading.is_complete();
         Ok(Ended::Answered { reusable })
     }
+}
+
+/// Waits for a connection as long as the client does: one that has left takes no place in line.
+async fn unless_gone<T>(
+    reply: &mut Reply<'_>,
+    connecting: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let mut connecting = pin!(connecting);
+    poll_fn(|cx| match connecting.as_mut().poll(cx) {
+        Poll::Pending => reply.poll_gone(cx).map(|()| Err(Kind::DownstreamClosed.into())),
+        connected @ Poll::Ready(_) => connected,
+    })
+    .await
 }
 
 /// Whether policy would rather try again than pass this answer on.
@@ -222,9 +239,10 @@ fn framing_for(
     method: Method,
     (head, framing): (&ResponseHead, BodyKind),
 ) -> BodyKind {
-    let can_have_body = method != Method::Head && !matches!(head.status(), 204 | 304);
+    let can_have_body = method != Method::Head && has_body(head.status());
     match (reply, framing) {
-        (Reply::H1(_), BodyKind::None) if can_have_body => BodyKind::Length(0),
+        (Reply::H1(_) | Reply::H2(_), _) if !can_have_body => BodyKind::None,
+        (Reply::H1(_), BodyKind::None) => BodyKind::Length(0),
         (Reply::H1(_) | Reply::H2(_), framing) => framing,
     }
 }

@@ -12,7 +12,7 @@ use crate::counted::Counted;
 use crate::dial::{Speaking, Upstream};
 use crate::exchange::Exchange;
 use crate::h2_client::{H2Connection, H2Limits};
-use crate::pool::{Full, H1Connection, Slot};
+use crate::pool::{H1Connection, Slot};
 use crate::target::Target;
 use crate::worker::Worker;
 
@@ -105,7 +105,7 @@ impl<'a> Plan<'a> {
         let limits = self.cluster.map(|cluster| &cluster.limits);
         let (max_pending, max_connections) = limits
             .map_or((u32::MAX, u32::MAX), |limits| (limits.max_pending, limits.max_connections));
-        let _pending = usage.queue(max_pending).map_err(|full| overflow(worker, full))?;
+        let _pending = usage.queue(max_pending).map_err(|full| worker.overflow(full))?;
         loop {
             let returned = usage.returned();
             if let Ok(slot) = usage.open(max_connections) {
@@ -156,14 +156,14 @@ impl<'a> Plan<'a> {
                     Err(_full) if pools.has_h2(key) => {
                         if queued.is_none() {
                             let turn = usage.queue(cluster.limits.max_pending);
-                            queued = Some(turn.map_err(|full| overflow(worker, full))?);
+                            queued = Some(turn.map_err(|full| worker.overflow(full))?);
                         }
                         if let Some(returned) = returned {
                             returned.await;
                         }
                         continue;
                     }
-                    Err(full) => return Err(overflow(worker, full)),
+                    Err(full) => return Err(worker.overflow(full)),
                 },
             };
             return pools.open_h2(key, Box::pin(self.open_h2(worker, host, (epoch, slot)))).await;
@@ -215,9 +215,4 @@ impl<'a> Plan<'a> {
         worker.recorder.count(counter, 1);
         connected
     }
-}
-
-fn overflow(worker: &Worker, _full: Full) -> Failure {
-    worker.recorder.count(Counter::PoolOverflows, 1);
-    Kind::Overflow.into()
 }

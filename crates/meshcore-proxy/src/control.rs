@@ -191,6 +191,7 @@ fn run(control: Arc<Control>, pages: Vec<(Page, Accepting)>, mut phase: watch::R
             }
         }
     });
+    runtime.shutdown_background(); // a look-up of a name may go on for long
 }
 
 impl Control {

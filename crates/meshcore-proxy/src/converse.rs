@@ -10,6 +10,7 @@ use meshcore_http::h2::{body_from_h2, response_head_from_h2};
 use meshcore_http::{Method, ResponseHead};
 use meshcore_model::{Failure, Kind};
 
+use crate::answer::has_body;
 use crate::body::{Body, BodyError, H1Body, H2Body};
 use crate::buffer::Buffer;
 use crate::h2_client;
@@ -52,7 +53,8 @@ impl<'u> Answering<'u> {
                 let informational = stream.is_none();
                 let ended = stream.as_ref().is_none_or(h2::RecvStream::is_end_stream);
                 let framing = match (*method, head.status()) {
-                    (Method::Head, _) | (_, 204 | 304) => BodyKind::None,
+                    (Method::Head, _) => BodyKind::None,
+                    (_, status) if !has_body(status) => BodyKind::None,
                     _has_body => body_from_h2(&head.fields, ended),
                 };
                 *received = stream;

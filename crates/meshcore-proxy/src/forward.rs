@@ -6,6 +6,7 @@ use meshcore_model::{Failure, Flag, Kind};
 use meshcore_policy::{Outcome, backoff_ms, redirect_location, should_retry};
 use meshcore_snapshot::{EndpointId, RetryPolicy};
 use meshcore_telemetry::Counter;
+use tokio::time::Instant;
 
 use crate::answer::{Answer, respond};
 use crate::attempt::{Attempt, Tried};
@@ -32,19 +33,21 @@ pub(crate) async fn forward(
     match routed.to {
         To::Redirect(_) | To::Respond(..) => answer_here(walk, &routed, exchange).await,
         To::Cluster(..) | To::Application(_) | To::Address(_) => {
-            let timeout_ms = routed.rule().and_then(|rule| rule.timeout_ms);
-            let mut tries = Tries::new(&routed, exchange);
-            match timeout_ms {
-                None => tries.all(walk, &routed, exchange).await,
-                Some(timeout_ms) => {
-                    let within = Duration::from_millis(timeout_ms);
-                    let all = Box::pin(tries.all(walk, &routed, exchange));
-                    tokio::time::timeout(within, all)
-                        .await
-                        .unwrap_or_else(|_elapsed| Err(Kind::UpstreamTimeout.into()))
-                }
-            }
+            Tries::new(&routed, exchange).all(walk, &routed, exchange).await
         }
+    }
+}
+
+/// Waits for `work` until the deadline, if there is one.
+async fn until<T>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    match deadline {
+        None => work.await,
+        Some(deadline) => tokio::time::timeout_at(deadline, Box::pin(work))
+            .await
+            .unwrap_or_else(|_elapsed| Err(Kind::UpstreamTimeout.into())),
     }
 }
 
@@ -79,11 +82,14 @@ struct Tries {
     tried: Vec<EndpointId>,
     retries: u32,
     turns: Vec<Turn>,
+    /// When the time of the route is over, for all tries together.
+    deadline: Option<Instant>,
 }
 
 impl Tries {
     fn new(routed: &Routed<'_>, exchange: &Exchange<'_>) -> Self {
         let policy = routed.rule().map_or_else(RetryPolicy::never, |rule| rule.retries.clone());
+        let timeout_ms = routed.rule().and_then(|rule| rule.timeout_ms);
         let may_try_again = policy.attempts > 0 && !exchange.wants_upgrade;
         Self {
             policy,
@@ -91,6 +97,8 @@ impl Tries {
             tried: Vec::new(),
             retries: 0,
             turns: Vec::new(),
+            deadline: timeout_ms
+                .and_then(|limit_ms| Instant::now().checked_add(Duration::from_millis(limit_ms))),
         }
     }
 
@@ -111,15 +119,17 @@ impl Tries {
                 replay: &self.replay,
                 can_repeat,
             };
-            let result = attempt.make(walk, exchange).await;
-            target.settle(walk, &result);
+            let result = until(self.deadline, attempt.make(walk, exchange)).await;
+            target.settle(walk, exchange, &result);
+            let is_late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
             match result {
                 Ok(Tried::Answered(after)) => return Ok(after),
-                Ok(Tried::Unwanted) => {}
-                Err(failure) if self.may_retry(walk, exchange, &failure) => {}
-                Err(failure) => return Err(failure),
+                Err(failure) if is_late || !self.may_retry(walk, exchange, &failure) => {
+                    return Err(failure);
+                }
+                Ok(Tried::Unwanted) | Err(_) => {}
             }
-            self.begin_retry(walk, routed, &target).await?;
+            until(self.deadline, self.begin_retry(walk, routed, &target)).await?;
         }
     }
 
@@ -128,8 +138,9 @@ impl Tries {
         if let To::Cluster(cluster, _) = routed.to
             && let Some(usage) = walk.worker.usage(cluster)
         {
-            let turn =
-                usage.begin(cluster.limits.max_requests).map_err(|full| overflow(walk, full))?;
+            let turn = usage
+                .begin(cluster.limits.max_requests)
+                .map_err(|full| walk.worker.overflow(full))?;
             self.turns.push(turn);
         }
         Ok(())
@@ -162,7 +173,7 @@ impl Tries {
         {
             let turn = usage.retry(cluster.limits.max_retries).map_err(|full| {
                 walk.worker.recorder.count(Counter::RetriesRefused, 1);
-                overflow(walk, full)
+                walk.worker.overflow(full)
             })?;
             self.turns.push(turn);
         }
@@ -177,9 +188,4 @@ impl Tries {
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         Ok(())
     }
-}
-
-fn overflow(walk: &Walk<'_>, _full: crate::pool::Full) -> Failure {
-    walk.worker.recorder.count(Counter::PoolOverflows, 1);
-    Kind::Overflow.into()
 }

@@ -71,7 +71,6 @@ pub(crate) struct H2Exchange {
 #[derive(Debug)]
 pub(crate) struct Active {
     connection: Rc<H2Connection>,
-    now_s: u64,
 }
 
 impl H2Connection {
@@ -184,7 +183,8 @@ impl H2Connection {
     ) -> Result<(ResponseFuture, SendStream<Bytes>, Active), Failure> {
         self.active.set(self.active.get().saturating_add(1));
         self.requests.set(self.requests.get().saturating_add(1));
-        let active = Active { connection: Rc::clone(self), now_s };
+        self.idle_since_s.set(now_s);
+        let active = Active { connection: Rc::clone(self) };
         let mut send = self.send.clone();
         let ready = poll_fn(|cx| send.poll_ready(cx)).await;
         let opened = ready.and_then(|()| send.send_request(request, ended));
@@ -240,7 +240,6 @@ impl Drop for Active {
     fn drop(&mut self) {
         let count = &self.connection.active;
         count.set(count.get().saturating_sub(1));
-        self.connection.idle_since_s.set(self.now_s);
         if let Some(slot) = &self.connection.slot {
             slot.give_way();
         }

@@ -61,8 +61,8 @@ pub(crate) struct Walk<'w> {
 
 impl Walk<'_> {
     async fn all_stages(&mut self, exchange: &mut Exchange<'_>) -> Result<After, Failure> {
-        let snapshot = Arc::clone(self.snapshot);
-        let routed = route(self, &snapshot, exchange).await?;
+        let snapshot = self.snapshot;
+        let routed = route(self, snapshot, exchange).await?;
         let authorized = authorize(self, routed, exchange).await?;
         let shaped = shape(self, authorized, exchange).await?;
         forward(self, shaped, exchange).await

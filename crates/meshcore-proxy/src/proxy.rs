@@ -380,6 +380,7 @@ fn run_worker(
         worker.access.flush(&worker);
         worker.telemetry.flush(&worker);
     });
+    runtime.shutdown_background(); // a look-up of a name may go on for long
 }
 
 /// A seed that differs from worker to worker and from process to process.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use meshcore_http::{Method, RequestHead};
 use meshcore_model::{Failure, HookStage, Kind, OutboundPolicy};
@@ -252,6 +253,9 @@ async fn resolve(head: &RequestHead, port: u16) -> Result<SocketAddr, Failure> {
     resolve_host(host, authority.address(), port).await
 }
 
+/// How long an answer of the resolver is waited for.
+pub(crate) const LOOK_UP_WITHIN: Duration = Duration::from_secs(5);
+
 /// Resolves `host` unless it is the address `literal`.
 pub(crate) async fn resolve_host(
     host: &str,
@@ -262,8 +266,10 @@ pub(crate) async fn resolve_host(
         return Ok(SocketAddr::new(address, port));
     }
     let unknown = |cause: String| Failure::because(Kind::NoEndpoint, cause);
-    let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port))
+    let looking = tokio::time::timeout(LOOK_UP_WITHIN, tokio::net::lookup_host((host, port)));
+    let addresses: Vec<SocketAddr> = looking
         .await
+        .map_err(|_late| unknown(format!("{host}: no answer within {LOOK_UP_WITHIN:?}")))?
         .map_err(|error| unknown(format!("{host}: {error}")))?
         .collect();
     // One address is tried: more hosts have IPv6 addresses than are reached by them.

@@ -254,7 +254,7 @@ pub(crate) async fn shape_response(
     if walk.snapshot.hooks.of(HookStage::OnResponse).is_empty() {
         return Ok(None);
     }
-    let snapshot = std::sync::Arc::clone(walk.snapshot);
+    let snapshot = walk.snapshot;
     let host = request.host().to_ascii_lowercase();
     let mut body = None;
     for hook in snapshot.hooks.of(HookStage::OnResponse) {

@@ -40,7 +40,7 @@ pub(crate) struct Shared {
     ended: Notify,
     /// Kept by the workers and requests that count in them.
     usages: Mutex<HashMap<ClusterId, Weak<Usage>>>,
-    retired: Mutex<Vec<Arc<Snapshot>>>,
+    retired: Retired<Snapshot>,
 }
 
 /// What a change changes.
@@ -84,7 +84,7 @@ impl Shared {
             workers: AtomicUsize::new(0),
             ended: Notify::new(),
             usages: Mutex::default(),
-            retired: Mutex::default(),
+            retired: Retired::default(),
         }
     }
 
@@ -217,16 +217,41 @@ impl Shared {
 
     /// Takes a snapshot that somebody is done with, to be freed on the control thread.
     pub(crate) fn retire(&self, snapshot: Arc<Snapshot>) {
-        self.retired.lock().push(snapshot);
+        self.retired.put(snapshot);
     }
 
     /// Frees the snapshots that nobody uses any more.
     pub(crate) fn free_retired(&self) {
-        let mut retired = self.retired.lock();
+        self.retired.free();
+    }
+}
+
+/// What somebody is done with, until nobody uses it any more: freeing it takes time, which the
+/// workers do not have.
+#[derive(Debug)]
+struct Retired<T>(Mutex<Vec<Arc<T>>>);
+
+impl<T> Default for Retired<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Retired<T> {
+    /// Keeps one reference, however many bring theirs: it is the last one then.
+    fn put(&self, value: Arc<T>) {
+        let mut all = self.0.lock();
+        if !all.iter().any(|known| Arc::ptr_eq(known, &value)) {
+            all.push(value);
+        }
+    }
+
+    fn free(&self) {
+        let mut all = self.0.lock();
         let (used, free): (Vec<_>, Vec<_>) =
-            retired.drain(..).partition(|snapshot| Arc::strong_count(snapshot) > 1);
-        *retired = used;
-        drop(retired);
+            all.drain(..).partition(|value| Arc::strong_count(value) > 1);
+        *all = used;
+        drop(all);
         drop(free);
     }
 }
@@ -246,6 +271,23 @@ fn leads_to(to: SocketAddr, own: SocketAddr, node: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_all_are_done_with_is_freed() {
+        let retired = Retired::default();
+        let value = Arc::new("snapshot");
+        let watched = Arc::downgrade(&value);
+        let request = Arc::clone(&value);
+        for _worker in 0..3 {
+            retired.put(Arc::clone(&value));
+        }
+        drop(value);
+        retired.free();
+        assert!(watched.upgrade().is_some(), "a request uses it");
+        drop(request);
+        retired.free();
+        assert!(watched.upgrade().is_none());
+    }
 
     #[test]
     fn a_listener_has_many_addresses() {

@@ -78,6 +78,9 @@ impl Stream {
 
     /// Tells when the peer has closed, where that can be seen without reading.
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::Tunnel(tunnel) = self {
+            return tunnel.poll_reset(cx);
+        }
         match self.tcp() {
             Some(stream) => {
                 let mut byte = [0; 1];

@@ -16,6 +16,7 @@ use crate::attempt::Tried;
 use crate::client::{Client, Direction};
 use crate::connect::DEFAULT_IDLE_S;
 use crate::dial::{Upstream, UpstreamKey, keepalive};
+use crate::exchange::Exchange;
 use crate::pipeline::Walk;
 use crate::pool::H1Connection;
 use crate::route::{Routed, To};
@@ -145,7 +146,12 @@ impl<'s> Target<'s> {
     }
 
     /// Tells the balancer how the try went.
-    pub(crate) fn settle(&self, walk: &mut Walk<'_>, result: &Result<Tried, Failure>) {
+    pub(crate) fn settle(
+        &self,
+        walk: &mut Walk<'_>,
+        exchange: &Exchange<'_>,
+        result: &Result<Tried, Failure>,
+    ) {
         let (Some(endpoint), Some(cluster)) = (self.endpoint, self.cluster) else { return };
         let status = walk.record.upstream_status.take();
         let worker = walk.worker;
@@ -162,6 +168,12 @@ impl<'s> Target<'s> {
         }
         let seen = match (status, result) {
             (Some(status), _) => Seen::Status(status),
+            // Perhaps it was the client that took its time, with its body.
+            (None, Err(failure))
+                if failure.kind() == Kind::UpstreamTimeout && !exchange.body.is_over() =>
+            {
+                return;
+            }
             (None, Err(failure)) if is_of_upstream(failure.kind()) => Seen::LocalFailure,
             (None, Ok(_) | Err(_)) => return,
         };

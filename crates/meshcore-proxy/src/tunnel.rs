@@ -209,6 +209,11 @@ impl TunnelStream {
     ) -> Self {
         Self { receive, send, piece: Bytes::new(), is_ended: false, _active: active }
     }
+
+    /// Tells when the peer has given the tunnel up.
+    pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.send.poll_reset(cx).map(|_reason| ())
+    }
 }
 
 impl AsyncRead for TunnelStream {

@@ -19,7 +19,7 @@ use crate::buffer::trim_pool;
 use crate::client::Client;
 use crate::dial::UpstreamKey;
 use crate::hooks::DecisionCache;
-use crate::pool::{Pools, Usage};
+use crate::pool::{Full, Pools, Usage};
 use crate::proxy::Phase;
 use crate::shared::Shared;
 use crate::waits::Waits;
@@ -146,6 +146,12 @@ impl Worker {
         let mut usages = self.usages.borrow_mut();
         let usage = usages.entry(cluster.id).or_insert_with(|| self.shared.usage(cluster.id));
         Some(Arc::clone(usage))
+    }
+
+    /// The failure for a request or a connection beyond the limits of its cluster.
+    pub(crate) fn overflow(&self, _full: Full) -> Failure {
+        self.recorder.count(Counter::PoolOverflows, 1);
+        Kind::Overflow.into()
     }
 
     /// Labels of the workload at the other end: those of the mesh, else what its proven

@@ -10,12 +10,10 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use super::Control;
+use crate::route::LOOK_UP_WITHIN;
 
 /// How often names are resolved. Source: Envoy's default `dns_refresh_rate`.
 const EVERY: Duration = Duration::from_secs(5);
-
-/// How long one answer is waited for.
-const WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a new snapshot waits for the first answers about its names. Source: long enough for
 /// a resolver that answers, short enough for a change to go on without one that does not.
@@ -117,7 +115,7 @@ async fn look_up_all<F: Future<Output = Vec<IpAddr>> + 'static>(
 
 async fn look_up(host: Arc<str>) -> Vec<IpAddr> {
     let looking = tokio::net::lookup_host((&*host, 0));
-    match tokio::time::timeout(WITHIN, looking).await {
+    match tokio::time::timeout(LOOK_UP_WITHIN, looking).await {
         Ok(Ok(found)) => distinct(found),
         Ok(Err(_)) | Err(_) => Vec::new(),
     }

@@ -77,7 +77,8 @@ pub(super) async fn open_outbound(
     let (upstream, endpoint) = choose_upstream(worker, client, snapshot, (cluster, &[]))?;
     let slot = match worker.usage(cluster) {
         Some(usage) => {
-            Some(usage.open(cluster.limits.max_connections).map_err(|_full| Kind::Overflow)?)
+            let opened = usage.open(cluster.limits.max_connections);
+            Some(opened.map_err(|full| worker.overflow(full))?)
         }
         None => None,
     };

@@ -189,3 +189,24 @@ fn a_connection_that_takes_too_long_to_make_is_a_503() {
     assert_eq!(client.ask(get("/")).status(), 503);
     sidecar.series("istio_requests_total", &[("response_flags", "UF,URX")], 1);
 }
+
+#[test]
+fn who_has_left_waits_no_more() {
+    let gate = Gate::default();
+    let upstream = held(&gate);
+    let pool = json!({"connection_pool": {"max_connections": 1, "max_pending_requests": 1}});
+    let sidecar = sidecar(&[upstream.address()], pool);
+    let mut first = Client::connect(sidecar.outbound());
+    first.send(get("/first"));
+    upstream.wait_for(0, "\r\n\r\n");
+    for left in 1..=5 {
+        let mut impatient = Client::connect(sidecar.outbound());
+        impatient.send(get("/impatient"));
+        assert!(impatient.is_silent_for(Duration::from_millis(20)), "there is room in the line");
+        drop(impatient);
+        sidecar.series("istio_requests_total", &[("response_flags", "DC")], left);
+    }
+    gate.open();
+    assert_eq!(first.answer().text(), "held");
+    assert!(!upstream.text(0).contains("/impatient"));
+}

@@ -262,3 +262,62 @@ fn faults_are_injected() {
     let healthy = sidecar(&[app.address()], never);
     assert_eq!(Client::connect(healthy.outbound()).ask(get("/")).status(), 200);
 }
+
+#[test]
+fn an_abort_without_a_body_leaves_nothing_on_the_connection() {
+    let app = Application::echo("v1");
+    for status in [204, 304] {
+        let fault = json!({"abort": [status, 1_000_000]});
+        let sidecar = sidecar(&[app.address()], json!({"fault": fault}));
+        let mut client = Client::connect(sidecar.outbound());
+        for _ in 0..2 {
+            let answer = client.ask(get("/"));
+            assert_eq!((answer.status(), answer.text().as_str()), (status, ""));
+        }
+        assert!(client.is_silent_for(Duration::from_millis(50)));
+    }
+}
+
+#[test]
+fn an_endpoint_that_never_answers_is_taken_out() {
+    let hanging = Scripted::start([vec![Step::head(), Step::UntilClosed]]);
+    let app = Application::echo("v2");
+    let policy = json!({
+        "load_balancer": "round_robin",
+        "outlier_detection": {
+            "consecutive_5xx": 2, "consecutive_gateway_errors": 0,
+            "consecutive_local_failures": 0, "split_local_errors": false,
+            "interval_ms": 1000, "base_ejection_ms": 60_000, "max_ejection_percent": 100,
+            "min_health_percent": 0,
+        },
+    });
+    let mesh = mesh_of(&[hanging.address(), app.address()])
+        .policy("app", policy, &[])
+        .route("app", [forward(json!({"timeout_ms": 100}))]);
+    let sidecar = Sidecar::outbound_to(&mesh);
+    let mut client = Client::connect(sidecar.outbound());
+    let statuses: Vec<u16> = (0..12).map(|_| client.ask(get("/")).status()).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 504).count(), 2, "{statuses:?}");
+    assert_eq!(sidecar.sum("meshcore_endpoints_ejected_total", &[]), 1);
+}
+
+#[test]
+fn a_slow_upload_is_not_held_against_the_endpoint() {
+    let app = Application::echo("v1");
+    let policy = json!({
+        "outlier_detection": {
+            "consecutive_5xx": 1, "consecutive_gateway_errors": 0,
+            "consecutive_local_failures": 0, "split_local_errors": false,
+            "interval_ms": 1000, "base_ejection_ms": 60_000, "max_ejection_percent": 100,
+            "min_health_percent": 0,
+        },
+    });
+    let mesh = mesh_of(&[app.address()])
+        .policy("app", policy, &[])
+        .route("app", [forward(json!({"timeout_ms": 100}))]);
+    let sidecar = Sidecar::outbound_to(&mesh);
+    let mut slow = Client::connect(sidecar.outbound());
+    slow.send("POST / HTTP/1.1\r\nHost: app\r\nContent-Length: 10\r\n\r\nhalf");
+    assert_eq!(slow.answer().status(), 504);
+    assert_eq!(sidecar.sum("meshcore_endpoints_ejected_total", &[]), 0);
+}

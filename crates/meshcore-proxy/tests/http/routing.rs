@@ -252,7 +252,7 @@ fn redirects_and_direct_responses_are_answered_here() {
             json!({"matches": [{"path": {"exact": "/b"}}]}),
         ),
         rule(
-            json!({"respond": {"status": 204}}),
+            json!({"respond": {"status": 204, "body": "HTTP/1.1 200 OK"}}),
             json!({"matches": [{"path": {"exact": "/empty"}}]}),
         ),
         rule(

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use h2::Reason;
 use meshcore_testkit::h2::{H2Application, H2Client, request, run};
-use meshcore_testkit::{Application, Sidecar};
+use meshcore_testkit::{Application, MeshBuilder, Sidecar, host, rule};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -143,9 +144,14 @@ fn a_body_that_is_not_as_long_as_it_says_is_a_protocol_error() {
 
 #[test]
 fn streams_that_were_given_up_but_are_still_worked_on_are_bounded() {
-    // It takes connections and never speaks, so that requests wait for their connection.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let sidecar = speaking("http2", silent.local_addr().unwrap());
+    // Injected delays end by themselves alone.
+    let application = Application::echo("v1");
+    let forward = json!({"forward": [{"host": host("api"), "weight": 1}]});
+    let mesh = MeshBuilder::new()
+        .service_speaking("api", 80, "http")
+        .endpoint("v1", application.address())
+        .route("api", [rule(forward, json!({"fault": {"delay": [60_000, 1_000_000]}}))]);
+    let sidecar = Sidecar::outbound_to(&mesh);
     run(async {
         let client = H2Client::connect(sidecar.outbound()).await;
         for _round in 0..2 {
@@ -161,5 +167,23 @@ fn streams_that_were_given_up_but_are_still_worked_on_are_bounded() {
         let error = asking.await.expect("an answer at once").unwrap_err();
         assert_eq!(error.reason(), Some(Reason::REFUSED_STREAM), "{error}");
         assert!(!client.has_ended(), "others on the connection go on");
+    });
+}
+
+#[test]
+fn streams_that_were_given_up_wait_for_no_connection() {
+    // It takes connections and never speaks.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let sidecar = speaking("http2", silent.local_addr().unwrap());
+    run(async {
+        let client = H2Client::connect(sidecar.outbound()).await;
+        let mut streams = Vec::new();
+        for _stream in 0..100 {
+            streams.push(client.begin(request("GET", HOST, "/", &[]), true).await.unwrap());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drop(streams);
+        sidecar.series("meshcore_requests_active", &[], 0);
+        assert!(!client.has_ended());
     });
 }

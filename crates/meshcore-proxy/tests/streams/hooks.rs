@@ -415,3 +415,20 @@ fn a_host_that_panics_over_records_stops_no_clock() {
         sidecar.series("meshcore_panics_total", &[], panics); // by the clock, once a second
     }
 }
+
+#[test]
+fn a_status_without_a_body_does_not_let_the_body_through() {
+    let secret = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
+    let application = Application::start(move |_| Reply::new(200, secret));
+    for status in [204, 304] {
+        let edits = Edits { status: Some(status), ..Edits::default() };
+        let host = Double::with(NAME, Does::Now(Ok(Decision::Modify(edits))));
+        let sidecar = beside(&application, hook("on_response", json!({})), &host);
+        let mut client = Client::connect(sidecar.inbound());
+        for _ in 0..3 {
+            let answer = client.ask("GET / HTTP/1.1\r\nhost: api\r\n\r\n");
+            assert_eq!((answer.status(), answer.text().as_str()), (status, ""));
+        }
+        assert!(client.is_silent_for(Duration::from_millis(50)));
+    }
+}
