@@ -241,7 +241,7 @@ impl TelemetryBatch {
             response: record.response.as_deref(),
             identity: client.identity.as_ref(),
             address: client.peer.ip(),
-            port: client.port,
+            port: record.port,
             route: record.route.as_deref().unwrap_or_default(),
         };
         let mut attributes = Vec::new();

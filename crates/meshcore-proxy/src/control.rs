@@ -15,14 +15,17 @@ use meshcore_io::Accepting;
 use meshcore_telemetry::{Counter, Level};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-use crate::proxy::{Options, Phase};
+use crate::hooks::HookHost;
+use crate::proxy::{Begun, Options, Phase, attached_or_tell, runtime_or_tell};
 use crate::shared::Shared;
 
 pub(crate) use admin::Page;
 pub(crate) use resolve::with_first_answers;
+
+/// How long an answer of Python is waited for. Source: half of Prometheus' `scrape_timeout`.
+const PYTHON_WITHIN: Duration = Duration::from_secs(5);
 
 /// Refusals that are remembered.
 const MAX_REFUSALS: usize = 16;
@@ -35,6 +38,8 @@ pub(crate) struct Control {
     phase: watch::Sender<Phase>,
     history: Mutex<History>,
     started: SystemTime,
+    /// Python answers one question at a time.
+    python: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -54,8 +59,14 @@ struct Refusal {
 
 impl Control {
     pub(crate) fn new(shared: Arc<Shared>, options: Options, phase: watch::Sender<Phase>) -> Self {
-        let control =
-            Self { shared, options, phase, history: Mutex::default(), started: SystemTime::now() };
+        let control = Self {
+            shared,
+            options,
+            phase,
+            history: Mutex::default(),
+            started: SystemTime::now(),
+            python: Arc::new(Semaphore::new(1)),
+        };
         control.note_certificate();
         control
     }
@@ -77,6 +88,46 @@ impl Control {
             history.refusals.remove(0);
         }
         history.refusals.push(Refusal { revision, why: why.to_owned(), at: SystemTime::now() });
+    }
+
+    /// Goes on to a later phase, if it is one.
+    pub(crate) fn advance(&self, to: Phase) {
+        if to == Phase::Draining {
+            self.shared.registry.set(Level::Draining, 1);
+        }
+        self.phase.send_if_modified(|phase| {
+            let is_later = to > *phase;
+            if is_later {
+                *phase = to;
+            }
+            is_later
+        });
+    }
+
+    /// Opens the access log's file by its name again.
+    pub(crate) fn reopen_logs(&self) {
+        if let Some(log) = &*self.shared.access.read() {
+            log.reopen();
+        }
+    }
+
+    /// Asks Python on a thread of its own, so that a plugin that keeps the interpreter keeps
+    /// nothing else: `None` when there is no answer in time.
+    async fn ask_python<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&dyn HookHost) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (hooks, python) = (Arc::clone(&self.shared.hooks), Arc::clone(&self.python));
+        let asking = async move {
+            let turn = python.acquire_owned().await.ok()?;
+            let asked = tokio::task::spawn_blocking(move || {
+                let answer = ask(&*hooks);
+                drop(turn);
+                answer
+            });
+            asked.await.ok()
+        };
+        tokio::time::timeout(PYTHON_WITHIN, asking).await.ok().flatten()
     }
 
     /// The certificate was renewed.
@@ -144,32 +195,34 @@ pub(crate) fn start(
     control: &Arc<Control>,
     pages: Vec<(Page, Accepting)>,
     phase: watch::Receiver<Phase>,
+    begun: Begun,
 ) -> io::Result<JoinHandle<()>> {
     let control = Arc::clone(control);
     std::thread::Builder::new().name("meshcore-control".into()).spawn(move || {
         let host = Arc::clone(&control.shared.hooks);
-        let mut work = Some((control, pages, phase));
+        let mut work = Some((control, pages, phase, begun));
         host.run_thread(&mut || {
-            if let Some((control, pages, phase)) = work.take() {
-                run(control, pages, phase);
+            if let Some((control, pages, phase, begun)) = work.take() {
+                run(control, pages, phase, begun);
             }
         });
     })
 }
 
-fn run(control: Arc<Control>, pages: Vec<(Page, Accepting)>, mut phase: watch::Receiver<Phase>) {
-    let runtime = Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build_local(LocalOptions::default());
-    let Ok(runtime) = runtime else { return };
+fn run(
+    control: Arc<Control>,
+    pages: Vec<(Page, Accepting)>,
+    mut phase: watch::Receiver<Phase>,
+    begun: Begun,
+) {
+    let Some(runtime) = runtime_or_tell(&begun) else { return };
     runtime.block_on(async move {
         let recorder = Rc::new(control.shared.registry.recorder());
         for (page, listener) in pages {
-            if let Ok(listener) = listener.attach() {
-                tokio::task::spawn_local(http::serve_all(Arc::clone(&control), listener, page));
-            }
+            let Some(listener) = attached_or_tell(listener, &begun) else { return };
+            tokio::task::spawn_local(http::serve_all(Arc::clone(&control), listener, page));
         }
+        drop(begun);
         tokio::task::spawn_local(resolve::keep_resolved(Arc::clone(&control)));
         let mut counted = (0, 0);
         let mut every = tokio::time::interval(Duration::from_secs(1));

@@ -40,6 +40,7 @@ pub(crate) async fn detect(
         Protocol::Http | Protocol::Http2 | Protocol::Grpc => classify_http,
         Protocol::Detect => classify,
     };
+    let mut began_s = wait.now_s();
     loop {
         if let Some(detected) = classify(buffer.data()) {
             return Ok(detected);
@@ -50,11 +51,18 @@ pub(crate) async fn detect(
             (Protocol::Http | Protocol::Http2 | Protocol::Grpc, false) => HEAD_S,
             (Protocol::Detect | Protocol::Tcp | Protocol::Tls, _) => within_s,
         };
-        match wait.within(limit_s, Waiting::Kept, stream.read_some(buffer)).await {
+        // One limit for all bytes: one now and then does not make it longer.
+        let spent_s = wait.now_s().saturating_sub(began_s);
+        let left_s = if limit_s == 0 { 0 } else { limit_s.saturating_sub(spent_s).max(1) };
+        let was_silent = buffer.is_empty();
+        match wait.within(left_s, Waiting::Kept, stream.read_some(buffer)).await {
             Ok(Ok(0)) if buffer.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(Ok(0)) => return Ok(Detected::Opaque),
             Ok(read) => {
                 read?;
+                if was_silent && declared != Protocol::Detect {
+                    began_s = wait.now_s();
+                }
             }
             Err(Interrupted::Draining) => return Err(io::ErrorKind::ConnectionAborted.into()),
             // A silent client may be waiting for the server to speak first.

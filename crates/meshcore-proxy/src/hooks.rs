@@ -40,7 +40,7 @@ pub trait HookHost: Send + Sync + fmt::Debug {
     fn log_level(&self, set: Option<&str>) -> String;
 
     /// Text in Prometheus' format that is appended to the native metrics, made by Python.
-    /// Called on the control thread, which it may block.
+    /// Called on a thread that it may block.
     fn exposition(&self) -> Vec<u8>;
 }
 

@@ -31,7 +31,7 @@ pub(crate) async fn carry(
 ) -> After {
     let snapshot = worker.snapshot(); // pinned: a change never splits a request
     let _active = Counted::begin(&worker.recorder, Gauge::RequestsActive);
-    let mut record = Record::open(exchange.head);
+    let mut record = Record::open(exchange.head, client);
     let mut walk = Walk { worker, client, snapshot: &snapshot, record: &mut record };
     let ended = walk.all_stages(exchange).await;
     let after = match ended {
@@ -63,6 +63,7 @@ impl Walk<'_> {
     async fn all_stages(&mut self, exchange: &mut Exchange<'_>) -> Result<After, Failure> {
         let snapshot = self.snapshot;
         let routed = route(self, snapshot, exchange).await?;
+        self.record.port = routed.port;
         let authorized = authorize(self, routed, exchange).await?;
         let shaped = shape(self, authorized, exchange).await?;
         forward(self, shaped, exchange).await

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use meshcore_snapshot::{Rejected, Snapshot, Stale};
 use meshcore_telemetry::{Level, Registry, RegistryOptions, TextFormat, Totals};
 use meshcore_tls::{Materials, MeshTls, MeshTlsOptions};
 use parking_lot::Mutex;
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 
 use crate::accept::{Purpose, accept_all};
@@ -94,7 +95,6 @@ impl From<Refused> for ApplyError {
 pub struct Proxy {
     shared: Arc<Shared>,
     control: Arc<Control>,
-    phase: watch::Sender<Phase>,
     listen: Listen,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -130,16 +130,24 @@ impl Proxy {
         *shared.access.write() = access;
         let (phase, watched) = watch::channel(Phase::Serving);
         let within = options.drain;
-        let control = Arc::new(Control::new(Arc::clone(&shared), options, phase.clone()));
-        let mut threads = Vec::new();
+        let control = Arc::new(Control::new(Arc::clone(&shared), options, phase));
+        let proxy = Self { shared, control, listen: bound.listen, threads: Mutex::new(Vec::new()) };
+        let (begun, beginnings) = mpsc::channel();
+        // Dropped when one fails, which ends those that were started.
         for worker in bound.workers.drain(..) {
-            let start = start_worker(&shared, worker, (watched.clone(), within));
-            threads.push(start.map_err(StartError::Thread)?);
+            let phase = (watched.clone(), within);
+            proxy.keep(start_worker(&proxy.shared, worker, phase, begun.clone()))?;
         }
-        let pages = std::mem::take(&mut bound.pages);
-        threads.push(control::start(&control, pages, watched).map_err(StartError::Thread)?);
-        let listen = bound.listen;
-        Ok(Self { shared, control, phase, listen, threads: Mutex::new(threads) })
+        proxy.keep(control::start(&proxy.control, bound.pages, watched, begun))?;
+        while let Ok(began) = beginnings.recv() {
+            began.map_err(StartError::Thread)?;
+        }
+        Ok(proxy)
+    }
+
+    fn keep(&self, thread: io::Result<JoinHandle<()>>) -> Result<(), StartError> {
+        self.threads.lock().push(thread.map_err(StartError::Thread)?);
+        Ok(())
     }
 
     /// Puts a new revision in force for every request that starts from now on. Hooks stay as
@@ -213,30 +221,17 @@ impl Proxy {
 
     /// Opens the access log's file by its name again, after it was renamed.
     pub fn reopen_logs(&self) {
-        if let Some(log) = &*self.shared.access.read() {
-            log.reopen();
-        }
+        self.control.reopen_logs();
     }
 
     /// Stops accepting, lets requests end within the time of [`Options::drain`], and then ends.
     pub fn drain(&self) {
-        self.shared.begin_drain();
-        self.advance(Phase::Draining);
+        self.control.advance(Phase::Draining);
     }
 
     /// Ends at once. Requests that are being carried are cut off.
     pub fn stop(&self) {
-        self.advance(Phase::Stopped);
-    }
-
-    fn advance(&self, to: Phase) {
-        self.phase.send_if_modified(|phase| {
-            let is_later = to > *phase;
-            if is_later {
-                *phase = to;
-            }
-            is_later
-        });
+        self.control.advance(Phase::Stopped);
     }
 
     /// Whether all threads have ended.
@@ -327,20 +322,40 @@ fn start_worker(
     shared: &Arc<Shared>,
     listeners: WorkerListeners,
     (phase, within): (watch::Receiver<Phase>, Duration),
+    begun: Begun,
 ) -> io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
     shared.worker_began();
     let seed = random_seed();
     std::thread::Builder::new().name("meshcore-worker".into()).spawn(move || {
         let host = Arc::clone(&shared.hooks);
-        let mut work = Some((shared, listeners, phase));
+        let mut work = Some((shared, listeners, phase, begun));
         host.run_thread(&mut || {
-            if let Some((shared, listeners, phase)) = work.take() {
+            if let Some((shared, listeners, phase, begun)) = work.take() {
                 let _ended = WorkerEnded(Arc::clone(&shared));
-                run_worker(shared, listeners, (phase, within), seed);
+                run_worker(shared, listeners, (phase, within), seed, begun);
             }
         });
     })
+}
+
+/// Where a thread tells that it cannot begin; it has begun once it drops this.
+pub(crate) type Begun = mpsc::Sender<io::Result<()>>;
+
+/// A runtime for this thread alone, or the news that there is none.
+pub(crate) fn runtime_or_tell(begun: &Begun) -> Option<LocalRuntime> {
+    let mut builder = Builder::new_current_thread();
+    let runtime = builder.enable_io().enable_time().build_local(LocalOptions::default());
+    told(runtime, begun)
+}
+
+/// The listener as part of this thread's runtime, or the news that it cannot be.
+pub(crate) fn attached_or_tell(listener: Accepting, begun: &Begun) -> Option<TcpListener> {
+    told(listener.attach(), begun)
+}
+
+fn told<T>(result: io::Result<T>, begun: &Begun) -> Option<T> {
+    result.map_err(|error| begun.send(Err(error))).ok() // who started us has given up otherwise
 }
 
 /// Says that a worker has ended, also when it panicked.
@@ -357,21 +372,18 @@ fn run_worker(
     listeners: WorkerListeners,
     (phase, within): (watch::Receiver<Phase>, Duration),
     seed: u64,
+    begun: Begun,
 ) {
-    let runtime = Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build_local(LocalOptions::default());
-    let Ok(runtime) = runtime else { return };
+    let Some(runtime) = runtime_or_tell(&begun) else { return };
     runtime.block_on(async move {
         let worker = Worker::new(shared, seed);
         let mut accepting = Vec::new();
         for (purpose, listener) in listeners {
-            if let Ok(listener) = listener.attach() {
-                let accept = accept_all(Rc::clone(&worker), listener, purpose);
-                accepting.push(tokio::task::spawn_local(accept));
-            }
+            let Some(listener) = attached_or_tell(listener, &begun) else { return };
+            let accept = accept_all(Rc::clone(&worker), listener, purpose);
+            accepting.push(tokio::task::spawn_local(accept));
         }
+        drop(begun);
         let ticking = tokio::task::spawn_local(Rc::clone(&worker).tick());
         let yielding = tokio::task::spawn_local(Rc::clone(&worker).yield_connections());
         worker.run_until_drained(phase, accepting, within).await;

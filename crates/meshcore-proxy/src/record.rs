@@ -19,6 +19,8 @@ use crate::worker::Worker;
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) started: Instant,
+    /// Port the request was sent to.
+    pub(crate) port: u16,
     pub(crate) status: u16,
     pub(crate) grpc_status: Option<u8>,
     pub(crate) flags: Flags,
@@ -50,9 +52,10 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn open(head: &RequestHead) -> Self {
+    pub(crate) fn open(head: &RequestHead, client: &Client) -> Self {
         Self {
             started: Instant::now(),
+            port: client.port,
             status: 0,
             grpc_status: None,
             flags: Flags::default(),

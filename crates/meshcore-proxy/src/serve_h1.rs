@@ -183,7 +183,7 @@ async fn answer_malformed(
         _bad => Kind::BadRequest,
     };
     head.clear();
-    let mut record = Record::open(&head);
+    let mut record = Record::open(&head, client);
     let mut out = Recycled::<Vec<u8>>::take();
     let reply = Reply::H1(H1Reply {
         conn,

@@ -2,13 +2,13 @@
 //! except the counts of clusters with limits.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use hashbrown::HashMap;
 use meshcore_model::{Hook, Listen, Mesh};
 use meshcore_snapshot::{ClusterId, Rejected, Snapshot, SnapshotCell, SnapshotWriter, Stale};
-use meshcore_telemetry::{Level, Registry};
+use meshcore_telemetry::Registry;
 use meshcore_tls::{Materials, MeshTls, Originator};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
@@ -34,7 +34,6 @@ pub(crate) struct Shared {
     changed: Notify,
     /// A request waits for a connection of a full cluster.
     scarce: Notify,
-    draining: AtomicBool,
     trust_epoch: AtomicU64,
     workers: AtomicUsize,
     ended: Notify,
@@ -79,7 +78,6 @@ impl Shared {
             change: Mutex::new(Change { writer, hooks: snapshot.1 }),
             changed: Notify::new(),
             scarce: Notify::new(),
-            draining: AtomicBool::new(false),
             trust_epoch: AtomicU64::new(0),
             workers: AtomicUsize::new(0),
             ended: Notify::new(),
@@ -182,15 +180,6 @@ impl Shared {
     /// further request: its peer may no longer be trusted.
     pub(crate) fn trust_epoch(&self) -> u64 {
         self.trust_epoch.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn begin_drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-        self.registry.set(Level::Draining, 1);
-    }
-
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
     }
 
     /// A worker began.

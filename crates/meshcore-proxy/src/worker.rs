@@ -275,9 +275,6 @@ impl Worker {
             drop(self.snapshot());
             self.access.flush(&self);
             self.telemetry.flush(&self);
-            if self.shared.is_draining() {
-                self.waits.drain();
-            }
         }
     }
 

@@ -76,6 +76,8 @@ pub(crate) struct PyHooks {
     thread_ended: Condvar,
     watch: watch::Alarm,
     has_started: AtomicBool,
+    /// Threads of which there is one.
+    started: Mutex<Vec<&'static str>>,
     is_stopped: AtomicBool,
     gate_misses: AtomicU64,
 }
@@ -110,6 +112,7 @@ impl PyHooks {
             thread_ended: Condvar::new(),
             watch: watch::Alarm::default(),
             has_started: AtomicBool::new(false),
+            started: Mutex::default(),
             is_stopped: AtomicBool::new(false),
             gate_misses: AtomicU64::new(0),
         })
@@ -127,13 +130,13 @@ impl PyHooks {
         if hooks.is_empty() {
             return Ok(());
         }
-        let has_coroutines = hooks.iter().any(|(hook, _)| hook.mode == HookMode::Async);
-        self.table.add(hooks);
         self.start_threads(py)?;
-        if has_coroutines {
+        if hooks.iter().any(|(hook, _)| hook.mode == HookMode::Async) {
             event_loop::start(self, py)?;
         }
-        quiet::settle(py)
+        quiet::settle(py)?;
+        self.table.add(hooks);
+        Ok(())
     }
 
     /// Forgets all hooks but those of the generation now in force, and what they decided.
@@ -184,14 +187,28 @@ impl PyHooks {
         self.is_stopped.load(Ordering::Relaxed)
     }
 
+    /// Starts the threads that are not there yet: an earlier attempt may have failed half-way.
     fn start_threads(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
-        if self.has_started.swap(true, Ordering::Relaxed) {
-            return Ok(());
+        if !self.has_started.load(Ordering::Relaxed) {
+            quiet::one_more(py)?;
+            self.has_started.store(true, Ordering::Relaxed);
         }
-        quiet::one_more(py)?;
-        self.spawn("meshcore-watch", watch::run)?;
-        self.spawn("meshcore-clerk", clerk::run)?;
-        policy::start(self)
+        self.spawn_once("meshcore-watch", watch::run)?;
+        self.spawn_once("meshcore-clerk", clerk::run)?;
+        if self.policy_threads.load(Ordering::Relaxed) == 0 {
+            policy::start(self)?;
+        }
+        Ok(())
+    }
+
+    /// Starts a thread that runs until the host stops, unless it was started before.
+    fn spawn_once(self: &Arc<Self>, name: &'static str, run: fn(&Arc<Self>)) -> PyResult<()> {
+        let mut started = self.started.lock();
+        if !started.contains(&name) {
+            self.spawn(name, run)?;
+            started.push(name);
+        }
+        Ok(())
     }
 
     /// Starts a thread that runs until the host stops.

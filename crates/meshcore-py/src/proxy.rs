@@ -107,7 +107,8 @@ impl Proxy {
         let host = PyHooks::new();
         let (models, ids) = match hooks {
             Some(hooks) => {
-                host.add(py, hooks.pairs(py))?;
+                let added = host.add(py, hooks.pairs(py));
+                added.inspect_err(|_| py.detach(|| host.stop(HOOKS_WITHIN)))?;
                 (hooks.hooks.clone(), hooks.ids())
             }
             None => (Vec::new(), Vec::new()),

@@ -1,7 +1,5 @@
 //! The pages of the control thread.
 
-use std::sync::Arc;
-
 use meshcore_http::{Method, RequestHead};
 use meshcore_telemetry::TextFormat;
 
@@ -39,7 +37,7 @@ POST /reopen_logs        opens the access log by its name again
 
 impl Page {
     /// Answers a request to this listener.
-    pub(super) fn answer(self, control: &Arc<Control>, head: &RequestHead) -> Response {
+    pub(super) async fn answer(self, control: &Control, head: &RequestHead) -> Response {
         let path = head.path();
         match (self, head.method(), path) {
             (_, Method::Get | Method::Head, b"/ready" | b"/healthz/ready") => ready(control),
@@ -47,9 +45,9 @@ impl Page {
                 Self::Metrics | Self::Admin,
                 Method::Get | Method::Head,
                 b"/stats/prometheus" | b"/metrics",
-            ) => metrics(control),
-            (Self::Admin, Method::Get | Method::Head, _) => read(control, path),
-            (Self::Admin, Method::Post, _) => write(control, head),
+            ) => metrics(control).await,
+            (Self::Admin, Method::Get | Method::Head, _) => read(control, path).await,
+            (Self::Admin, Method::Post, _) => write(control, head).await,
             (Self::Health | Self::Metrics | Self::Admin, _, _) => not_found(),
         }
     }
@@ -62,15 +60,16 @@ fn ready(control: &Control) -> Response {
     }
 }
 
-/// Native metrics, and what Python adds to them.
-fn metrics(control: &Control) -> Response {
+/// Native metrics, and what Python adds to them if it does so in time.
+async fn metrics(control: &Control) -> Response {
     let mut body = Vec::with_capacity(64 * 1024);
     control.shared.registry.render(TextFormat::Prometheus, &mut body);
-    body.extend_from_slice(&control.shared.hooks.exposition());
+    let added = control.ask_python(|hooks| hooks.exposition()).await;
+    body.extend_from_slice(&added.unwrap_or_default());
     Response { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body }
 }
 
-fn read(control: &Arc<Control>, path: &[u8]) -> Response {
+async fn read(control: &Control, path: &[u8]) -> Response {
     match path {
         b"/" | b"/help" => Response::text(200, HELP),
         b"/status" | b"/server_info" => Response::json(&control.status()),
@@ -78,32 +77,29 @@ fn read(control: &Arc<Control>, path: &[u8]) -> Response {
         b"/clusters" => Response::json(&describe::clusters(&control.shared)),
         b"/certs" => Response::json(&describe::certificate(&control.shared)),
         b"/listeners" => Response::json(&describe::listeners(&control.shared)),
-        b"/stats" => metrics(control),
-        b"/logging" => Response::text(200, format!("{}\n", control.shared.hooks.log_level(None))),
+        b"/stats" => metrics(control).await,
+        b"/logging" => log_level(control, None).await,
         _ => not_found(),
     }
 }
 
-fn write(control: &Arc<Control>, head: &RequestHead) -> Response {
+async fn write(control: &Control, head: &RequestHead) -> Response {
     match head.path() {
         b"/drain_listeners" | b"/quitquitquit" | b"/drain" => {
-            control.drain();
+            control.advance(Phase::Draining);
             Response::text(200, "draining\n")
         }
         b"/reopen_logs" => {
-            if let Some(log) = &*control.shared.access.read() {
-                log.reopen();
-            }
+            control.reopen_logs();
             Response::text(200, "reopened\n")
         }
         b"/logging" => {
             let query = head.query().and_then(|query| std::str::from_utf8(query).ok());
             let level = query.and_then(|query| query.strip_prefix("level="));
             match level {
-                Some(level @ ("error" | "warning" | "info" | "debug")) => Response::text(
-                    200,
-                    format!("{}\n", control.shared.hooks.log_level(Some(level))),
-                ),
+                Some(level @ ("error" | "warning" | "info" | "debug")) => {
+                    log_level(control, Some(level.to_owned())).await
+                }
                 Some(_) | None => {
                     Response::text(400, "level is one of error, warning, info, debug\n")
                 }
@@ -113,19 +109,14 @@ fn write(control: &Arc<Control>, head: &RequestHead) -> Response {
     }
 }
 
-fn not_found() -> Response {
-    Response::text(404, "not here; GET / lists what is\n")
+/// The level of the log; sets it first, if one is given.
+async fn log_level(control: &Control, set: Option<String>) -> Response {
+    match control.ask_python(move |hooks| hooks.log_level(set.as_deref())).await {
+        Some(level) => Response::text(200, format!("{level}\n")),
+        None => Response::text(503, "Python is busy, ask again\n"),
+    }
 }
 
-impl Control {
-    fn drain(&self) {
-        self.shared.begin_drain();
-        self.phase.send_if_modified(|phase| {
-            let is_later = *phase < Phase::Draining;
-            if is_later {
-                *phase = Phase::Draining;
-            }
-            is_later
-        });
-    }
+fn not_found() -> Response {
+    Response::text(404, "not here; GET / lists what is\n")
 }

@@ -84,7 +84,7 @@ async fn serve(control: &Arc<Control>, stream: TcpStream, page: Page) {
         } else if has_body {
             Response::text(413, "no body is taken here\n")
         } else {
-            page.answer(control, &head)
+            page.answer(control, &head).await
         };
         let keeps_alive = parsed.keep_alive && !has_body && head.version() == Version::Http11;
         if !send(&conn, &response, head.method(), (keeps_alive, WITHIN)).await {

@@ -46,6 +46,8 @@ pub(crate) struct Double {
     epoch: AtomicU64,
     pub(crate) epoch_panics: AtomicBool,
     finished_panics: AtomicBool,
+    /// The interpreter is kept.
+    is_kept: AtomicBool,
 }
 
 impl Double {
@@ -109,7 +111,10 @@ impl HookHost for Double {
     }
 
     fn exposition(&self) -> Vec<u8> {
-        Vec::new()
+        while self.is_kept.load(Ordering::SeqCst) {
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+        b"of_python 1\n".to_vec()
     }
 }
 
@@ -431,4 +436,42 @@ fn a_status_without_a_body_does_not_let_the_body_through() {
         }
         assert!(client.is_silent_for(Duration::from_millis(50)));
     }
+}
+
+#[test]
+fn who_keeps_the_interpreter_keeps_only_the_scrape() {
+    let application = Application::echo("v1");
+    let host = Double::with(NAME, Does::Now(Ok(Decision::Abstain)));
+    host.is_kept.store(true, Ordering::SeqCst);
+    let hooks = vec![hook("on_request", json!({}))];
+    let sidecar = Sidecar::of("api").inbound(80, application.address());
+    let sidecar = sidecar.mesh(&MeshBuilder::new()).hooks(hooks, host.clone()).start();
+    let page = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let mut scraper = Client::connect(sidecar.admin());
+    scraper.send(page("/stats/prometheus"));
+    assert!(scraper.is_silent_for(Duration::from_millis(50)));
+    let ready = Client::connect(sidecar.admin()).ask(page("/ready"));
+    assert_eq!(ready.text(), "ready\n", "others are answered meanwhile");
+    let without = scraper.answer();
+    assert!(without.text().contains("meshcore_workers"), "and the scrape without Python");
+    assert!(!without.text().contains("of_python"));
+    host.is_kept.store(false, Ordering::SeqCst);
+    let with = scraper.ask(page("/stats/prometheus"));
+    assert!(with.text().contains("of_python 1"));
+}
+
+#[test]
+fn a_telemetry_hook_learns_the_port_that_was_asked_for() {
+    let application = Application::echo("v1");
+    let host = Double::with(NAME, Does::Now(Ok(Decision::Abstain)));
+    let mesh = MeshBuilder::new().service("api", 80).endpoint("v1", application.address());
+    let hooks = vec![hook("telemetry", json!({"reads": ["destination_port"]}))];
+    let sidecar = Sidecar::of("web").outbound().mesh(&mesh).hooks(hooks, host.clone()).start();
+    assert_eq!(
+        Client::connect(sidecar.outbound()).ask("GET / HTTP/1.1\r\nhost: api\r\n\r\n").status(),
+        200
+    );
+    crate::eventually("the record is handed over", || !host.finished.lock().is_empty());
+    let records = host.finished.lock();
+    assert_eq!(records[0].attributes[0].1.as_deref(), Some("80"));
 }

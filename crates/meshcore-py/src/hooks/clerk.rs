@@ -89,11 +89,11 @@ impl Desk {
 
     /// What waits, waited for; `None` when the desk is closed and empty.
     fn take(&self) -> Option<Papers> {
-        let until = Instant::now().checked_add(COLLECT);
         let mut papers = self.papers.lock();
         if papers.records.is_empty() && papers.reports.is_empty() && !papers.is_closed {
             self.arrived.wait_for(&mut papers, ROUND);
         }
+        let until = Instant::now().checked_add(COLLECT);
         while papers.reports.is_empty()
             && !papers.is_closed
             && (1..BATCH).contains(&papers.records.len())

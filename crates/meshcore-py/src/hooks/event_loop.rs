@@ -36,7 +36,6 @@ pub(crate) struct LoopQueue {
     /// Since when a wake-up is not answered, in ns of the host's clock; 0 when none is out.
     asked_ns: AtomicU64,
     running: AtomicU64,
-    has_started: AtomicBool,
     slot: Mutex<Option<Arc<Slot>>>,
     /// Calls that are to be over by then, in ns of the host's clock.
     due: Mutex<Vec<(u64, Arc<Due>)>>,
@@ -80,11 +79,8 @@ pub(crate) struct Call {
 /// # Errors
 /// When Python's asyncio cannot be imported or no thread be started.
 pub(crate) fn start(host: &Arc<PyHooks>, py: Python<'_>) -> PyResult<()> {
-    if host.loop_queue.has_started.swap(true, Ordering::Relaxed) {
-        return Ok(());
-    }
     py.import("meshcore.plugin.event_loop")?;
-    host.spawn("meshcore-loop", run)
+    host.spawn_once("meshcore-loop", run)
 }
 
 /// Hands records to a telemetry hook that is a coroutine.

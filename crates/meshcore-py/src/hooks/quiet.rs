@@ -18,14 +18,16 @@ static HOSTS: AtomicUsize = AtomicUsize::new(0);
 
 /// A host has hooks now.
 pub(crate) fn one_more(py: Python<'_>) -> PyResult<()> {
-    HOSTS.fetch_add(1, Ordering::Relaxed);
     py.import("sys")?.call_method1("setswitchinterval", (SWITCH_SECONDS,))?;
+    HOSTS.fetch_add(1, Ordering::Relaxed);
     Ok(())
 }
 
-/// Plugins were loaded: what they made stays, and need not be looked at again.
+/// Plugins were loaded: what they made stays, and need not be looked at again until others are
+/// loaded; those that were replaced by then go.
 pub(crate) fn settle(py: Python<'_>) -> PyResult<()> {
     let gc = py.import("gc")?;
+    gc.call_method0("unfreeze")?;
     gc.call_method0("collect")?;
     gc.call_method0("freeze")?;
     gc.call_method0("disable")?;
