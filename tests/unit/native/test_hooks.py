@@ -2,12 +2,13 @@ import ast
 import gc
 import sys
 import time
+import weakref
 
 import pytest
 from tests.unit.native.conftest import mesh
 
 from meshcore.errors import SnapshotRejected, StaleRevision
-from meshcore.plugin.registry import load
+from meshcore.plugin.registry import Registry, load
 
 
 def many(one, count=40, path="/", **headers):
@@ -202,3 +203,17 @@ def test_the_interpreter_is_as_before_when_the_last_one_stops(start):
     one.proxy.stop()
     assert sys.getswitchinterval() == 0.005
     assert gc.isenabled()
+
+
+def test_plugins_that_were_replaced_are_freed(start, tmp_path):
+    one = start("@authorize\ndef who(request): return deny(403, 'first')\n")
+    path = tmp_path / "policy.py"
+    path.write_text(path.read_text() + "class Table: pass\ntable = Table()\n")
+    plugins = Registry()
+    replaced = []
+    for revision in (2, 3, 4, 5, 6):
+        plugins.load(str(path))
+        one.proxy.apply(mesh(revision), plugins.hooks())
+        assert one.get().status == 403
+        replaced.append(weakref.ref(plugins.plugins[0].module.table))
+    assert [table() for table in replaced[:2]] == [None, None]
