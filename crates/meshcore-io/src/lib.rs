@@ -8,4 +8,4 @@ mod splice;
 
 pub use connect::{ConnectFrom, Keepalive, connect, connect_unix};
 pub use listen::{Accepting, accept, listen, original_destination};
-pub use splice::{Pipe, splice_in, splice_out, try_splice_in};
+pub use splice::{Pipe, splice_out, try_splice_in};

@@ -52,25 +52,7 @@ impl Pipe {
     }
 }
 
-/// Moves what `from` has into `pipe`; 0 is the end of the stream.
-///
-/// # Errors
-///
-/// Those of the socket.
-///
-/// # Cancel safety
-///
-/// Cancel safe: bytes moved so far are in the pipe.
-pub async fn splice_in(from: &TcpStream, pipe: &mut Pipe) -> io::Result<usize> {
-    let room = pipe.capacity.saturating_sub(pipe.filled);
-    let moved = from
-        .async_io(Interest::READABLE, || move_bytes(from.as_fd(), pipe.write_end.as_fd(), room))
-        .await?;
-    pipe.filled = pipe.filled.saturating_add(moved);
-    Ok(moved)
-}
-
-/// As [`splice_in`], without waiting.
+/// Moves what `from` has into `pipe`, without waiting; 0 is the end of the stream.
 ///
 /// # Errors
 ///
@@ -135,6 +117,16 @@ mod tests {
         let client = connect(listener.local_addr().unwrap(), ConnectFrom::Any, None);
         let (client, accepted) = tokio::join!(client, accept(&listener));
         (client.unwrap(), accepted.unwrap().0)
+    }
+
+    async fn splice_in(from: &TcpStream, pipe: &mut Pipe) -> io::Result<usize> {
+        loop {
+            from.readable().await?;
+            match try_splice_in(from, pipe) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                moved => return moved,
+            }
+        }
     }
 
     #[tokio::test]

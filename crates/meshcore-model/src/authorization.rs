@@ -79,7 +79,7 @@ impl<T> Matchers<T> {
 /// A match on Istio's principal (`<trust domain>/ns/<ns>/sa/<sa>`, without the scheme).
 pub type Principal = StringMatch;
 
-/// A service account: its name, and its namespace or `None` for the policy's own.
+/// A service account of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceAccount {

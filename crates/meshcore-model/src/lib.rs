@@ -17,6 +17,7 @@ mod origin;
 mod peer_auth;
 mod route;
 mod service;
+mod sni;
 mod traffic;
 
 pub use authorization::{
@@ -35,5 +36,6 @@ pub use peer_auth::{MtlsMode, PeerAuth};
 pub use route::{Action, Destination, Fault, HeaderEdits, HttpMatch, HttpRule, Mirror, Redirect};
 pub use route::{Retries, RetryOn, Rewrite, Route, TcpMatch, TcpRule, ValueMatch};
 pub use service::{ExportTo, Location, Protocol, Resolution, Service, ServicePort, Workload};
+pub use sni::{MeshSni, NotMeshSni};
 pub use traffic::{ClientTls, ConnectionPool, H2Upgrade, LoadBalancer, OutlierDetection};
 pub use traffic::{Policy, Subset, TlsOrigination, TrafficPolicy};

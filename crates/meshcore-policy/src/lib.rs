@@ -21,4 +21,4 @@ pub use normalize::{Malformed, normalize_path};
 pub use request::{Peer, Request};
 pub use retry::{Outcome, backoff_ms, should_retry};
 pub use rewrite::{redirect_location, rewrite_path};
-pub use route::{Matched, RouteStep, choose_destination, explain_route, select_route};
+pub use route::{Matched, RouteStep, explain_route, select_route};

@@ -31,7 +31,8 @@ impl std::fmt::Display for Malformed {
 impl std::error::Error for Malformed {}
 
 /// The path (without its query) in the one form of this mode. What comes out stays as it is when
-/// it goes in again. A path that has the form is not copied. `*` and nothing stay as they are.
+/// it goes in again. A path without escapes, dots after a slash and the like is not copied. `*`
+/// and nothing stay as they are.
 ///
 /// Source: RFC 3986 sections 5.2.4, 6.2.2.1 and 6.2.2.2; Istio's `MeshConfig.pathNormalization`.
 ///

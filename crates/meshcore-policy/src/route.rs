@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use meshcore_snapshot::{Authority, Entry, PathForm, Predicates, Rule, RuleAction, Text};
-use meshcore_snapshot::{ValuePredicate, VirtualHost, WeightedDestination};
+use meshcore_snapshot::{Authority, Entry, PathForm, Predicates, Rule, Text};
+use meshcore_snapshot::{ValuePredicate, VirtualHost};
 
 use crate::request::Request;
 
@@ -64,15 +64,6 @@ pub fn explain_route<'a, R: Request>(
         }
     }
     (select_route(vhost, port, request), steps)
-}
-
-/// One of a rule's destinations, each as often as its weight says. `None` when the rule does not
-/// forward.
-pub fn choose_destination(rule: &Rule, random: u64) -> Option<&WeightedDestination> {
-    match &rule.action {
-        RuleAction::Forward(destinations) => destinations.choose(random),
-        RuleAction::Redirect(_) | RuleAction::Respond { .. } => None,
-    }
 }
 
 /// Whether the predicates of a match hold, or the first that does not.

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use meshcore_io::original_destination;
-use meshcore_model::{MtlsMode, Protocol};
+use meshcore_model::{MeshSni, MtlsMode, Protocol};
 use meshcore_snapshot::{InboundPort, Snapshot};
 use meshcore_telemetry::{Counter, Gauge, Labelled};
-use meshcore_tls::{ClientHello, MeshSni, Refusal, alpn, client_hello};
+use meshcore_tls::{ClientHello, Refusal, alpn, client_hello};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 

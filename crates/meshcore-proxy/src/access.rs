@@ -12,7 +12,8 @@ use meshcore_model::LogFormat;
 use meshcore_model::{AccessLog as Wanted, Attribute, Failure, Flags, HookStage, Identity};
 use meshcore_snapshot::{EndpointAddress, Snapshot};
 use meshcore_telemetry::{AccessFormat, AccessHeaders, AccessRecord, Counter, LogBuffer};
-use meshcore_telemetry::{LogQueue, LogSink};
+use meshcore_telemetry::{LogQueue, LogSink, LogStats, Recorder};
+use parking_lot::Mutex;
 
 use crate::client::{Client, Direction};
 use crate::hooks::{RequestRecord, View};
@@ -32,6 +33,8 @@ pub(crate) struct AccessLog {
     pub(crate) wanted: Wanted,
     format: AccessFormat,
     queue: LogQueue,
+    /// What of it is in the metrics.
+    counted: Mutex<LogStats>,
 }
 
 impl AccessLog {
@@ -49,7 +52,17 @@ impl AccessLog {
         let sink = LogSink::open(Path::new(&wanted.path))
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", wanted.path)))?;
         let queue = LogQueue::start(sink, QUEUE_BYTES)?;
-        Ok(Self { wanted: wanted.clone(), format, queue })
+        Ok(Self { wanted: wanted.clone(), format, queue, counted: Mutex::default() })
+    }
+
+    /// Counts what the writer could not write since this was last called.
+    pub(crate) fn count_failures(&self, recorder: &Recorder) {
+        let (now, mut counted) = (self.queue.stats(), self.counted.lock());
+        let lines = now.failed.saturating_sub(counted.failed);
+        let reopens = now.reopen_failures.saturating_sub(counted.reopen_failures);
+        recorder.count(Counter::AccessLogFailed, lines);
+        recorder.count(Counter::AccessLogReopenFailures, reopens);
+        *counted = now;
     }
 
     /// Opens the file by its name again, after it was renamed.

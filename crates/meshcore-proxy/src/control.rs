@@ -231,6 +231,9 @@ fn run(
                 _tick = every.tick() => {
                     control.shared.free_retired();
                     counted = control.count_changes(&recorder, counted);
+                    if let Some(log) = &*control.shared.access.read() {
+                        log.count_failures(&recorder);
+                    }
                 }
                 () = control.shared.last_worker_ended() => {}
                 changed = phase.changed() => {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 /// Longest host that is looked up. Source: RFC 1035 section 2.3.4 (255 octets with lengths).
-pub const MAX_HOST_BYTES: usize = 255;
+const MAX_HOST_BYTES: usize = 255;
 
 /// Host and port of an authority. The host is in lower case, without a trailing dot.
 #[derive(Debug, Clone, Copy)]

@@ -77,11 +77,6 @@ impl SnapshotWriter {
         self.cell.generation.fetch_add(1, Ordering::Release);
         Ok(before)
     }
-
-    /// The cell.
-    pub fn cell(&self) -> &Arc<SnapshotCell> {
-        &self.cell
-    }
 }
 
 /// A worker's view of the cell: one comparison of an integer while nothing changes.

@@ -25,7 +25,7 @@ mod snapshot;
 mod text;
 mod trie;
 
-pub use authority::{Authority, MAX_HOST_BYTES};
+pub use authority::Authority;
 pub use authorization::{AuthorizationTable, CompiledAuthorization, CompiledCondition};
 pub use authorization::{CompiledOperation, CompiledRule, CompiledSource, ConditionTest};
 pub use authorization::{ServiceAccounts, Test};

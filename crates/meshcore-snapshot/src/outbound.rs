@@ -172,7 +172,9 @@ impl VirtualHost {
 
     /// All tables of rules that [`Self::routes`] chooses from.
     pub fn tables(&self) -> impl Iterator<Item = &RouteTable> {
-        std::iter::once(self.routed.as_deref().unwrap_or(&self.unrouted))
+        let has_unrouted = self.routed.is_none() || !self.unrouted_ports.is_empty();
+        let unrouted = has_unrouted.then_some(&*self.unrouted);
+        self.routed.as_deref().into_iter().chain(unrouted)
     }
 
     /// Whether the host has this port.

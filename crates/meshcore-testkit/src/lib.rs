@@ -1,8 +1,8 @@
 //! What tests of the data plane stand on: a test CA, small meshes, sidecars on free ports, and
 //! peers that do exactly what a script says.
 //!
-//! Everything listens on loopback, ends when it is dropped, and panics with what it saw when
-//! something does not come in time. A dev-dependency only.
+//! Everything listens on loopback and panics with what it saw when something does not come in
+//! time. A sidecar ends when it is dropped, a peer with the process. A dev-dependency only.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::arithmetic_side_effects,

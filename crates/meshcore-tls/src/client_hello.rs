@@ -77,11 +77,6 @@ impl ClientHello {
     pub fn is_mesh_alpn(&self) -> bool {
         self.alpn().any(alpn::is_mesh)
     }
-
-    /// As [`ClientHello::is_mesh_alpn`], for an HBONE port, where `h2` is a mesh name too.
-    pub fn is_hbone_alpn(&self) -> bool {
-        self.alpn().any(|name| name == alpn::H2 || alpn::is_mesh(name))
-    }
 }
 
 /// The fragments of the handshake, record by record; `None` when the next has not arrived.

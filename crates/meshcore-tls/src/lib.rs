@@ -24,7 +24,6 @@ mod provider;
 mod refusal;
 mod sessions;
 mod shared;
-mod sni;
 #[cfg(test)]
 mod testing;
 mod ticket;
@@ -35,11 +34,10 @@ pub use bundle::TrustBundle;
 pub use client_hello::{ClientHello, MAX_CLIENT_HELLO_BYTES, NotTls, client_hello};
 pub use expected::Expected;
 pub use materials::{ChainLink, Materials, MaterialsError};
-pub use mesh::{MeshTls, MeshTlsOptions, peer_identity};
+pub use mesh::{MeshTls, MeshTlsOptions};
 pub use originate::{ClientPair, OriginateError, Originated, Origination, Originator};
 pub use provider::provider;
 pub use refusal::Refusal;
-pub use sni::{MeshSni, NotMeshSni};
 
 pub use rustls;
 pub use rustls_pki_types;

@@ -15,7 +15,6 @@ use meshcore_model::Identity;
 
 use crate::alpn;
 use crate::expected::Expected;
-use crate::leaf::Leaf;
 use crate::materials::Materials;
 use crate::provider::{provider, versions};
 use crate::refusal::Refusal;
@@ -54,18 +53,6 @@ struct ServerEntry {
 struct Clients {
     generation: u64,
     configs: HashMap<(Expected, Vec<Vec<u8>>), Arc<ClientConfig>>,
-}
-
-/// The identity of a connection's peer, as the handshake verified it; `None` if the peer has no
-/// certificate, the certificate is no mesh identity, or it has expired since.
-///
-/// Only for connections made with a configuration of [`MeshTls`]. After a handshake that may
-/// have resumed a session, prefer [`MeshTls::client_of`] and [`MeshTls::server_of`], which
-/// verify again (one SHA-256 when the chain is known).
-pub fn peer_identity(connection: &CommonState) -> Option<Identity> {
-    let leaf = Leaf::read(connection.peer_certificates()?.first()?).ok()?;
-    leaf.valid_at(UnixTime::now()).ok()?;
-    Some(leaf.identity)
 }
 
 // === impl MeshTls ===

@@ -7,8 +7,8 @@
 //!    changes, no former ticket can be read and the client makes a full handshake. That also
 //!    holds for a handshake that was under way during the change;
 //! 2. a ticket carries its own end, at most one hour away and never past our certificate's;
-//! 3. [`peer_identity`](crate::peer_identity) refuses a peer whose certificate has expired since,
-//!    and [`MeshTls::client_of`](crate::MeshTls::client_of) verifies the whole chain again.
+//! 3. [`MeshTls::client_of`](crate::MeshTls::client_of) verifies the whole chain again, after
+//!    each handshake.
 //!
 //! Source: RFC 8446 sections 2.2 and 4.6.1; CVE-2022-21654 (resumption after a change of trust).
 

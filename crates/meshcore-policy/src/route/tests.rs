@@ -1,4 +1,4 @@
-use meshcore_snapshot::{RouteTable, Snapshot};
+use meshcore_snapshot::{RouteTable, RuleAction, Snapshot};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -152,20 +152,19 @@ fn a_port_that_no_rule_is_for_goes_to_the_service() {
     assert_eq!(selected(&snapshot, 9080, &Message::get("/x")).unwrap(), "default");
     assert_eq!(selected(&snapshot, 9081, &Message::get("/x")).unwrap(), "r0");
     assert_eq!(selected(&snapshot, 9081, &Message::get("/y")), None, "no route");
+    let all = vhost(&snapshot).tables().flat_map(RouteTable::rules);
+    assert_eq!(all.map(|rule| &*rule.name).collect::<Vec<_>>(), ["r0", "default"]);
 }
 
 #[test]
-fn only_what_forwards_has_a_destination() {
+fn destinations_get_their_share() {
     let to = |host: &str, weight| json!({"host": host, "weight": weight});
-    let snapshot = with_rules(&[
-        json!({"matches": [{"path": {"exact": "/"}}]}),
-        json!({"action": {"forward": [
-            to("reviews.prod.svc.cluster.local", 25), to("nowhere", 75),
-        ]}}),
-    ]);
-    let rule = |path: &str| select_route(vhost(&snapshot), 9080, &Message::get(path)).unwrap().rule;
-    assert!(choose_destination(rule("/"), 0).is_none());
-    let hosts = (0..100).map(|random| choose_destination(rule("/a"), random).unwrap());
+    let snapshot = with_rules(&[json!({"action": {"forward": [
+        to("reviews.prod.svc.cluster.local", 25), to("nowhere", 75),
+    ]}})]);
+    let rule = select_route(vhost(&snapshot), 9080, &Message::get("/a")).unwrap().rule;
+    let RuleAction::Forward(destinations) = &rule.action else { panic!("it forwards") };
+    let hosts = (0..100).map(|random| destinations.choose(random).unwrap());
     let known = hosts.filter(|destination| destination.cluster(9080).is_some()).count();
     assert_eq!(known, 25);
 }

@@ -266,3 +266,16 @@ fn malformed_requests_and_tunnels_are_written_down() {
     assert_eq!((&tunnel["bytes_received"], &tunnel["bytes_sent"]), (&json!(4), &json!(5)));
     assert_eq!(tunnel["upstream_cluster"], "PassthroughCluster");
 }
+
+#[test]
+fn lines_that_a_full_disk_takes_not_are_counted() {
+    let app = Application::echo("v1");
+    let logged = json!({"access_log": {"path": "/dev/full", "format": {"text": null}}});
+    let mesh = crate::mesh_of(&[app.address()]).settings(logged);
+    let sidecar = Sidecar::of("web").outbound().mesh(&mesh).listen("admin", "127.0.0.1:0").start();
+    let mut client = Client::connect(sidecar.outbound());
+    for _ in 0..3 {
+        assert_eq!(client.ask(get("/")).status(), 200);
+    }
+    sidecar.series("meshcore_access_log_failed_total", &[], 3);
+}

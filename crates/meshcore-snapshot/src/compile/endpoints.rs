@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use meshcore_model::WorkloadLabels;
 use meshcore_model::{ClientTls, Identity, Location, MtlsMode, Origin, Protocol};
+use meshcore_model::{MeshSni, WorkloadLabels};
 use meshcore_model::{Resolution as Found, Service, ServicePort, Subset, Workload};
 
 use crate::authority::Authority;
@@ -238,10 +238,13 @@ impl Setting<'_, '_> {
         Ok(Transport::Mtls { sni, expected })
     }
 
-    /// Source: Istio's `BuildDNSSrvSubsetKey`.
     fn sni(&self) -> Arc<str> {
-        let subset = self.subset.map_or("", |subset| subset.name.as_str());
-        format!("outbound_.{}_.{subset}_.{}", self.port.number, self.host).into()
+        let sni = MeshSni {
+            port: self.port.number,
+            subset: self.subset.map(|subset| subset.name.clone()).unwrap_or_default(),
+            host: self.host.to_string(),
+        };
+        sni.to_string().into()
     }
 
     fn originate(&self) -> Transport {

@@ -240,8 +240,9 @@ impl Shared {
             for batch in &batches {
                 text.extend_from_slice(&batch.bytes);
             }
-            let written = if text.is_empty() { Ok(()) } else { sink.write(&text) };
             let lines = batches.iter().fold(0, |sum: u64, batch| sum.saturating_add(batch.lines));
+            drop(batches); // a file that is stuck holds the lines once
+            let written = if text.is_empty() { Ok(()) } else { sink.write(&text) };
             let mut state = self.state.lock();
             state.held_bytes = state.held_bytes.saturating_sub(text.len());
             state.held_lines = state.held_lines.saturating_sub(lines);

@@ -36,6 +36,10 @@ pub enum Counter {
     AccessLogLines,
     /// Lines of the access log dropped because the queue was full.
     AccessLogDropped,
+    /// Lines of the access log lost because the file could not be written.
+    AccessLogFailed,
+    /// Times that the access log's file could not be opened anew.
+    AccessLogReopenFailures,
     /// Configurations put in force.
     ConfigApplied,
     /// Configurations refused.
@@ -115,7 +119,7 @@ const fn named(name: &'static str, help: &'static str) -> Named {
 
 impl Counter {
     /// All, those of one family side by side.
-    pub(super) const ALL: [Self; 23] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::OutboundConnections,
         Self::InboundConnections,
         Self::HboneConnections,
@@ -132,6 +136,8 @@ impl Counter {
         Self::EndpointsEjected,
         Self::AccessLogLines,
         Self::AccessLogDropped,
+        Self::AccessLogFailed,
+        Self::AccessLogReopenFailures,
         Self::ConfigApplied,
         Self::ConfigRejected,
         Self::CertificatesRotated,
@@ -189,6 +195,14 @@ impl Counter {
             Self::AccessLogDropped => named(
                 "meshcore_access_log_dropped_total",
                 "Lines of the access log dropped because the queue was full.",
+            ),
+            Self::AccessLogFailed => named(
+                "meshcore_access_log_failed_total",
+                "Lines of the access log lost because the file could not be written.",
+            ),
+            Self::AccessLogReopenFailures => named(
+                "meshcore_access_log_reopen_failures_total",
+                "Times that the access log's file could not be opened anew.",
             ),
             Self::ConfigApplied => {
                 named("meshcore_config_applied_total", "Configurations put in force.")

@@ -90,21 +90,6 @@ impl Recorder {
         RequestHandle { series, one_thread: PhantomData }
     }
 
-    /// Counts an opened TCP connection.
-    pub fn tcp_opened(&self, key: &TcpKey<'_>) {
-        self.tcp_series(key).opened();
-    }
-
-    /// Counts a closed TCP connection.
-    pub fn tcp_closed(&self, key: &TcpKey<'_>) {
-        self.tcp_series(key).closed();
-    }
-
-    /// Counts bytes of a TCP connection: `sent` towards the client, `received` from it.
-    pub fn tcp_bytes(&self, key: &TcpKey<'_>, sent: u64, received: u64) {
-        self.tcp_series(key).bytes(sent, received);
-    }
-
     /// The series of `key`, so that the look-up is made once per connection.
     pub fn tcp_series(&self, key: &TcpKey<'_>) -> TcpHandle {
         let known = self.0.tcp.borrow().get(&key.ids()).map(Arc::clone);

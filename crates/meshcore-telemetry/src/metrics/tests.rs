@@ -174,11 +174,12 @@ fn tcp_connections_look_as_in_istio() {
     let (world, registry) = (world(), registry(10));
     let recorder = registry.recorder();
     let key = world.tcp_key();
-    recorder.tcp_opened(&key);
-    recorder.tcp_opened(&key);
-    recorder.tcp_bytes(&key, 7, 11);
+    let kept = recorder.tcp_series(&key);
+    kept.opened();
+    recorder.tcp_series(&key).opened();
+    kept.bytes(7, 11);
     recorder.tcp_series(&key).bytes(1, 0);
-    recorder.tcp_closed(&key);
+    kept.closed();
     let text = rendered(&registry, TextFormat::Prometheus);
     let (peers, _) = CLIENT.split_once(r#"request_protocol="http""#).unwrap();
     let peers = peers.replace(r#"reporter="source""#, r#"reporter="destination""#);

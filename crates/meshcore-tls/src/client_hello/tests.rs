@@ -98,17 +98,17 @@ fn an_address_sends_no_name() {
 
 #[test]
 fn mesh_clients_are_told_by_alpn() {
-    for (list, is_mesh, is_hbone) in [
-        (&[][..], false, false),
-        (alpn::OUTBOUND_TCP, true, true),
-        (alpn::OUTBOUND_HTTP1, true, true),
-        (alpn::OUTBOUND_HTTP2, true, true),
-        (alpn::HBONE, false, true),
-        (&[alpn::HTTP_1_1][..], false, false),
-        (&[alpn::HTTP_1_1, alpn::H2][..], false, true),
+    for (list, is_mesh) in [
+        (&[][..], false),
+        (alpn::OUTBOUND_TCP, true),
+        (alpn::OUTBOUND_HTTP1, true),
+        (alpn::OUTBOUND_HTTP2, true),
+        (alpn::HBONE, false),
+        (&[alpn::HTTP_1_1][..], false),
+        (&[alpn::HTTP_1_1, alpn::H2][..], false),
     ] {
         let read = client_hello(&hello(HOST, list, true, false)).unwrap().unwrap();
-        assert_eq!((read.is_mesh_alpn(), read.is_hbone_alpn()), (is_mesh, is_hbone), "{list:?}");
+        assert_eq!(read.is_mesh_alpn(), is_mesh, "{list:?}");
     }
 }
 
