@@ -1,5 +1,6 @@
 # Everything there is to do here. Each target sets up what it needs, the first time.
-# Needs: Rust 1.95, Python 3.11, gcc, cmake; `lint` also Node (for pyright).
+# Needs: Rust 1.95, Python 3.11, gcc, cmake; `lint` also Node (for pyright),
+# `reliability` also Go (for h2spec).
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
