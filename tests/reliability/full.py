@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from tests.reliability import flood, h1, h2spec, hostile, paths, slow, translation
 from tests.reliability.flood_cases import FLOODS
 
-# What one flood may leave behind, and what a slow head may cost.
+# What a flood may leave behind, on one connection or on hundreds; what a slow head may cost.
 GROWN_BYTES = 4 * 2**20
 HEAD_BYTES = 8 * 1024
 
@@ -58,7 +58,14 @@ def _translation() -> Iterable[str]:
 
 
 def _floods() -> Iterable[str]:
-    outcomes = flood.run(list(FLOODS))
+    yield from _flooded(flood.run(list(FLOODS)))
+
+
+def _floods_single() -> Iterable[str]:
+    yield from _flooded(flood.run(list(FLOODS), seconds=0))
+
+
+def _flooded(outcomes: list[flood.Outcome]) -> Iterable[str]:
     print(flood.table(outcomes))
     for o in outcomes:
         if o.lost or not o.is_alive or o.grown_bytes > GROWN_BYTES:
@@ -87,6 +94,7 @@ PARTS: dict[str, Part] = {
     "h2spec": _h2spec,
     "translation": _translation,
     "floods": _floods,
+    "floods-single": _floods_single,
     "slow": _slow,
     "paths": _paths,
 }
