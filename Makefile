@@ -48,8 +48,9 @@ lint-python: develop
 develop: venv ## Builds the extension and installs the package into .venv, editable
 	maturin develop --profile $(PROFILE) --quiet
 
-wheel: venv ## Builds a release wheel into dist/
+wheel: venv ## Builds a release wheel into dist/, and prints its size
 	maturin build --release --strip --locked --out dist
+	du --apparent-size --human-readable dist/*.whl
 
 bench: venv ## Benches of single parts
 	tools/with-python cargo bench --workspace --locked
