@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 PROFILE ?= dev
 
-.PHONY: help demo test test-rust test-python lint lint-rust lint-python develop wheel bench bench-peers reliability venv clean
+.PHONY: help demo test test-rust test-python lint lint-rust lint-python develop wheel bench bench-peers bench-scrape reliability venv clean
 
 help: ## Shows this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,10 @@ bench-peers: develop ## Side by side with Envoy, nginx and HAProxy
 	tools/debian haproxy nginx nghttp2-client
 	tools/venv .oracle-venv tools/requirements-oracles.txt
 	python benches/peers/run.py
+
+bench-scrape: PROFILE = release
+bench-scrape: develop ## Whether scrapes of 10,000 series move the p99 of requests
+	python benches/scrape.py
 
 reliability: PROFILE = release
 reliability: develop ## Attacks and floods in full, beside Envoy, nginx and HAProxy, in half an hour
