@@ -59,7 +59,7 @@ bench-peers: PROFILE = release
 bench-peers: develop ## Side by side with Envoy, nginx and HAProxy
 	tools/debian haproxy nginx nghttp2-client
 	tools/venv .oracle-venv tools/requirements-oracles.txt
-	python benches/peers/run.py
+	python -m benches.peers.run
 
 bench-scrape: PROFILE = release
 bench-scrape: develop ## Whether scrapes of 10,000 series move the p99 of requests

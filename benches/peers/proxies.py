@@ -143,19 +143,33 @@ def _address(port: int) -> dict[str, object]:
 
 def meshcore(setting: Setting) -> list[str]:
     """meshcore: the data plane in a Python process, as a sidecar's outbound side."""
-    path = setting.write(
-        "mesh.yaml",
-        f"""apiVersion: networking.istio.io/v1
+    mesh = setting.write("mesh.yaml", _mesh(setting.origin))
+    node = _node(setting)
+    return [sys.executable, str(Path(__file__).with_name("serve.py")), str(mesh), str(node)]
+
+
+def _mesh(origin: int) -> str:
+    return f"""apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {{name: origin}}
 spec:
   hosts: [origin.test]
-  ports: [{{number: 80, name: http, protocol: HTTP, targetPort: {setting.origin}}}]
+  ports: [{{number: 80, name: http, protocol: HTTP, targetPort: {origin}}}]
   resolution: STATIC
   endpoints: [{{address: 127.0.0.1}}]
-""",
-    )
-    return [sys.executable, str(Path(__file__).with_name("serve.py")), str(path), str(setting.port)]
+"""
+
+
+def _node(setting: Setting) -> Path:
+    node = {
+        "name": "bench",
+        "namespace": "default",
+        "identity": "spiffe://cluster.local/ns/default/sa/bench",
+        "address": "127.0.0.1",
+        "ports": [],
+        "listen": {"outbound": f"127.0.0.1:{setting.port}"},
+    }
+    return setting.write(f"node-{setting.port}.json", json.dumps(node))
 
 
 PROXIES: dict[str, Callable[[Setting], list[str]]] = {
