@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from meshcore.config import Source, compile_mesh
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -148,6 +150,16 @@ def meshcore(setting: Setting) -> list[str]:
     return [sys.executable, str(Path(__file__).with_name("serve.py")), str(mesh), str(node)]
 
 
+def without_python(setting: Setting) -> list[str]:
+    """The data plane of meshcore in a program that is Rust alone."""
+    sources = [Source("mesh.yaml", _mesh(setting.origin))]
+    mesh = setting.write("mesh.json", json.dumps(compile_mesh(sources, 1).required()))
+    node = _node(setting)
+    manifest = ["--manifest-path", str(ROOT / "Cargo.toml"), "-p", "meshcore-proxy"]
+    serve = ["cargo", "run", "--quiet", "--release", "--locked", *manifest, "--example", "serve"]
+    return [*serve, "--", str(mesh), str(node)]
+
+
 def _mesh(origin: int) -> str:
     return f"""apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -178,3 +190,5 @@ PROXIES: dict[str, Callable[[Setting], list[str]]] = {
     "nginx": nginx,
     "Envoy": envoy,
 }
+# Measured only when they are named.
+OTHERS: dict[str, Callable[[Setting], list[str]]] = {"without-python": without_python}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benches.peers.processes import cpu_seconds, free_port, resident_bytes, running
-from benches.peers.proxies import PROXIES, Setting, origin
+from benches.peers.proxies import OTHERS, PROXIES, Setting, origin
 
 ROUNDS = 5
 REQUESTS = 60_000
@@ -63,7 +63,7 @@ def measure(port: int, pid: int) -> Measured:
 
 
 def main() -> None:
-    """Measures those that are named, or all peers, in turns, and prints a table."""
+    """Measures those that are named, or all of `PROXIES`, in turns, and prints a table."""
     names = sys.argv[1:] or list(PROXIES)
     with tempfile.TemporaryDirectory(prefix="meshcore-bench-") as scratch, ExitStack() as stack:
         directory = Path(scratch)
@@ -73,7 +73,7 @@ def main() -> None:
         servers = {}
         for name in names:
             setting = Setting(directory, free_port(), origin_port)
-            pid = stack.enter_context(running(PROXIES[name](setting), setting.port))
+            pid = stack.enter_context(running((PROXIES | OTHERS)[name](setting), setting.port))
             servers[name] = (setting.port, pid)
             load(setting.port, REQUESTS // 10)  # warm
         rounds: dict[str, list[Measured]] = {name: [] for name in names}
@@ -81,14 +81,14 @@ def main() -> None:
             for name, (port, pid) in servers.items():
                 rounds[name].append(measure(port, pid))
         print(f"{CONNECTIONS} connections, {ROUNDS} rounds of {REQUESTS} requests, medians")
-        print(f"{'':10}{'us/request':>12}{'spread':>14}{'requests/s':>12}{'RSS MiB':>9}")
+        print(f"{'':15}{'us/request':>12}{'spread':>14}{'requests/s':>12}{'RSS MiB':>9}")
         for name, measured in rounds.items():
             costs = [one.cpu_us for one in measured]
             spread = f"{min(costs):.1f}-{max(costs):.1f}"
             per_second = statistics.median(one.per_second for one in measured)
             memory = resident_bytes(servers[name][1]) / 2**20
             cost = statistics.median(costs)
-            print(f"{name:10}{cost:12.1f}{spread:>14}{per_second:12.0f}{memory:9.1f}")
+            print(f"{name:15}{cost:12.1f}{spread:>14}{per_second:12.0f}{memory:9.1f}")
 
 
 if __name__ == "__main__":
