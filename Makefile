@@ -1,5 +1,6 @@
 # Everything there is to do here. Each target sets up what it needs, the first time.
-# Needs: Rust 1.95, Python 3.11, gcc, cmake; `lint` also Node (for pyright).
+# Needs: Rust 1.95, Python 3.11, gcc, cmake; `lint` also Node (for pyright),
+# `reliability` also Go (for h2spec).
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -11,7 +12,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 PROFILE ?= dev
 
-.PHONY: help demo test test-rust test-python lint lint-rust lint-python develop wheel bench bench-peers reliability venv clean
+.PHONY: help demo test test-rust test-python lint lint-rust lint-python develop wheel bench bench-peers bench-scrape reliability venv clean
 
 help: ## Shows this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,8 +48,9 @@ lint-python: develop
 develop: venv ## Builds the extension and installs the package into .venv, editable
 	maturin develop --profile $(PROFILE) --quiet
 
-wheel: venv ## Builds a release wheel into dist/
+wheel: venv ## Builds a release wheel into dist/, and prints its size
 	maturin build --release --strip --locked --out dist
+	du --apparent-size --human-readable dist/*.whl
 
 bench: venv ## Benches of single parts
 	tools/with-python cargo bench --workspace --locked
@@ -57,7 +59,11 @@ bench-peers: PROFILE = release
 bench-peers: develop ## Side by side with Envoy, nginx and HAProxy
 	tools/debian haproxy nginx nghttp2-client
 	tools/venv .oracle-venv tools/requirements-oracles.txt
-	python benches/peers/run.py
+	python -m benches.peers.run
+
+bench-scrape: PROFILE = release
+bench-scrape: develop ## Whether scrapes of 10,000 series move the p99 of requests
+	python benches/scrape.py
 
 reliability: PROFILE = release
 reliability: develop ## Attacks and floods in full, beside Envoy, nginx and HAProxy, in half an hour

@@ -1,16 +1,20 @@
 """Asks: do scrapes of 10,000 series, one a second, move the p99 of requests? Unit: microseconds.
 
-`python benches/scrape.py [ROUNDS]`, with the package installed from a release build. A sidecar
-answers requests from one keep-alive client, in rounds with and without a scraper beside it.
+`make bench-scrape`, or `python benches/scrape.py [ROUNDS]` with whatever is installed. A sidecar
+answers requests from one keep-alive client, in rounds with and without a scraper beside it, a
+process of its own.
 """
 
 import json
+import multiprocessing
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -58,22 +62,44 @@ def measure(addresses: dict[str, str], rounds: int) -> None:
     for status in STATUSES:
         ask(addresses, status, 0.0)
     metrics = f"http://{addresses['metrics']}/stats/prometheus"
-    text = urllib.request.urlopen(metrics).read().decode()
-    series = sum(1 for line in text.splitlines() if line and not line.startswith("#"))
+    lines = scrape(metrics).splitlines()
+    series = sum(1 for line in lines if line and not line.startswith(b"#"))
     assert series > 10_000, series
     ratios, quiet, scraped = [], [], []
     for _ in range(rounds):
         quiet.append(p99(addresses))
-        scraper = subprocess.Popen(
-            ["bash", "-c", f"while sleep 1; do curl -s {metrics} >/dev/null; done"]
-        )
-        scraped.append(p99(addresses))
-        scraper.terminate()
-        scraper.wait()
+        with scraper(metrics):
+            scraped.append(p99(addresses))
         ratios.append(scraped[-1] / quiet[-1])
     print(f"{series} series, {rounds} rounds of {ROUND_SECONDS:.0f} s, p99 in us")
     print(f"without scrapes {statistics.median(quiet):.0f}, with {statistics.median(scraped):.0f}")
     print(f"median of paired ratios {statistics.median(ratios):.3f}, all {sorted(ratios)}")
+
+
+def scrape(metrics: str) -> bytes:
+    with urllib.request.urlopen(metrics, timeout=10) as answer:
+        return bytes(answer.read())
+
+
+@contextmanager
+def scraper(metrics: str) -> Iterator[None]:
+    """Scrapes once a second inside the block; each scrape is answered in full."""
+    stop, made = multiprocessing.Event(), multiprocessing.Value("i", 0)
+
+    def scrape_on() -> None:
+        while not stop.wait(1.0):
+            assert scrape(metrics)
+            made.value += 1
+
+    process = multiprocessing.get_context("fork").Process(target=scrape_on)
+    process.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        process.join()
+    assert process.exitcode == 0, process.exitcode
+    assert made.value >= ROUND_SECONDS - 1, f"only {made.value} scrapes"
 
 
 def p99(addresses: dict[str, str]) -> float:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from meshcore.config import Source, compile_mesh
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -143,19 +145,43 @@ def _address(port: int) -> dict[str, object]:
 
 def meshcore(setting: Setting) -> list[str]:
     """meshcore: the data plane in a Python process, as a sidecar's outbound side."""
-    path = setting.write(
-        "mesh.yaml",
-        f"""apiVersion: networking.istio.io/v1
+    mesh = setting.write("mesh.yaml", _mesh(setting.origin))
+    node = _node(setting)
+    return [sys.executable, str(Path(__file__).with_name("serve.py")), str(mesh), str(node)]
+
+
+def without_python(setting: Setting) -> list[str]:
+    """The data plane of meshcore in a program that is Rust alone."""
+    sources = [Source("mesh.yaml", _mesh(setting.origin))]
+    mesh = setting.write("mesh.json", json.dumps(compile_mesh(sources, 1).required()))
+    node = _node(setting)
+    manifest = ["--manifest-path", str(ROOT / "Cargo.toml"), "-p", "meshcore-proxy"]
+    serve = ["cargo", "run", "--quiet", "--release", "--locked", *manifest, "--example", "serve"]
+    return [*serve, "--", str(mesh), str(node)]
+
+
+def _mesh(origin: int) -> str:
+    return f"""apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {{name: origin}}
 spec:
   hosts: [origin.test]
-  ports: [{{number: 80, name: http, protocol: HTTP, targetPort: {setting.origin}}}]
+  ports: [{{number: 80, name: http, protocol: HTTP, targetPort: {origin}}}]
   resolution: STATIC
   endpoints: [{{address: 127.0.0.1}}]
-""",
-    )
-    return [sys.executable, str(Path(__file__).with_name("serve.py")), str(path), str(setting.port)]
+"""
+
+
+def _node(setting: Setting) -> Path:
+    node = {
+        "name": "bench",
+        "namespace": "default",
+        "identity": "spiffe://cluster.local/ns/default/sa/bench",
+        "address": "127.0.0.1",
+        "ports": [],
+        "listen": {"outbound": f"127.0.0.1:{setting.port}"},
+    }
+    return setting.write(f"node-{setting.port}.json", json.dumps(node))
 
 
 PROXIES: dict[str, Callable[[Setting], list[str]]] = {
@@ -164,3 +190,5 @@ PROXIES: dict[str, Callable[[Setting], list[str]]] = {
     "nginx": nginx,
     "Envoy": envoy,
 }
+# Measured only when they are named.
+OTHERS: dict[str, Callable[[Setting], list[str]]] = {"without-python": without_python}

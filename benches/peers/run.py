@@ -4,26 +4,22 @@ Processor time of the proxy's own process is what is compared: it is steadier th
 second, which also depend on the load generator and the origin that share the machine.
 """
 
-import os
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxies import PROXIES, Setting, origin
+from benches.peers.processes import cpu_seconds, free_port, resident_bytes, running
+from benches.peers.proxies import OTHERS, PROXIES, Setting, origin
 
 ROUNDS = 5
 REQUESTS = 60_000
 CONNECTIONS = 32
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -33,42 +29,6 @@ class Measured:
     cpu_us: float
     """Processor time for one request."""
     per_second: float
-
-
-def free_port() -> int:
-    """Returns a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-@contextmanager
-def running(command: list[str], port: int) -> Iterator[int]:
-    """Runs a server while it is needed; yields its process once it accepts."""
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
-        try:
-            wait_for(port, process)
-            yield process.pid
-        finally:
-            process.terminate()
-
-
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Waits until somebody accepts on the port."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise SystemExit(f"{process.args} does not listen on port {port}")
-
-
-def cpu_seconds(pid: int) -> float:
-    """Returns the processor time a process has used. Source: proc_pid_stat(5)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
 def load(port: int, requests: int) -> float:
@@ -102,14 +62,8 @@ def measure(port: int, pid: int) -> Measured:
     return Measured((cpu_seconds(pid) - before) / REQUESTS * 1e6, per_second)
 
 
-def resident_mib(pid: int) -> float:
-    """Returns the memory that a process holds."""
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) / 1024 if found else 0.0
-
-
 def main() -> None:
-    """Measures all, in turns, and prints a table."""
+    """Measures those that are named, or all of `PROXIES`, in turns, and prints a table."""
     names = sys.argv[1:] or list(PROXIES)
     with tempfile.TemporaryDirectory(prefix="meshcore-bench-") as scratch, ExitStack() as stack:
         directory = Path(scratch)
@@ -119,7 +73,7 @@ def main() -> None:
         servers = {}
         for name in names:
             setting = Setting(directory, free_port(), origin_port)
-            pid = stack.enter_context(running(PROXIES[name](setting), setting.port))
+            pid = stack.enter_context(running((PROXIES | OTHERS)[name](setting), setting.port))
             servers[name] = (setting.port, pid)
             load(setting.port, REQUESTS // 10)  # warm
         rounds: dict[str, list[Measured]] = {name: [] for name in names}
@@ -127,14 +81,14 @@ def main() -> None:
             for name, (port, pid) in servers.items():
                 rounds[name].append(measure(port, pid))
         print(f"{CONNECTIONS} connections, {ROUNDS} rounds of {REQUESTS} requests, medians")
-        print(f"{'':10}{'us/request':>12}{'spread':>14}{'requests/s':>12}{'RSS MiB':>9}")
+        print(f"{'':15}{'us/request':>12}{'spread':>14}{'requests/s':>12}{'RSS MiB':>9}")
         for name, measured in rounds.items():
             costs = [one.cpu_us for one in measured]
             spread = f"{min(costs):.1f}-{max(costs):.1f}"
             per_second = statistics.median(one.per_second for one in measured)
-            memory = resident_mib(servers[name][1])
+            memory = resident_bytes(servers[name][1]) / 2**20
             cost = statistics.median(costs)
-            print(f"{name:10}{cost:12.1f}{spread:>14}{per_second:12.0f}{memory:9.1f}")
+            print(f"{name:15}{cost:12.1f}{spread:>14}{per_second:12.0f}{memory:9.1f}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,12 @@
-"""A sidecar's data plane, outbound only, without mutual TLS: serve.py MESH.yaml PORT."""
+"""A sidecar's data plane: `serve.py MESH.yaml NODE.json`.
+
+It has no certificate, so that there is no mutual TLS. Prints where it listens, as JSON, and serves
+until it is ended.
+"""
 
 import json
 import sys
+from pathlib import Path
 
 from meshcore.config import compile_mesh
 from meshcore.native import Options, Proxy
@@ -10,17 +15,11 @@ from meshcore.sources.file import read
 
 def main() -> None:
     """Serves until it is ended."""
-    mesh_path, port = sys.argv[1:]
+    mesh_path, node_path = sys.argv[1:]
     mesh = compile_mesh(read([mesh_path]), 1).required()
-    node = {
-        "name": "bench",
-        "namespace": "default",
-        "identity": "spiffe://cluster.local/ns/default/sa/bench",
-        "address": "127.0.0.1",
-        "ports": [],
-        "listen": {"outbound": f"127.0.0.1:{port}"},
-    }
-    proxy = Proxy(json.dumps(mesh).encode(), json.dumps(node).encode(), Options(workers=1))
+    options = Options(workers=1)
+    proxy = Proxy(json.dumps(mesh).encode(), Path(node_path).read_bytes(), options)
+    print(json.dumps(dict(proxy.addresses())), flush=True)
     proxy.wait()
 
 

@@ -38,10 +38,8 @@ OTHERS = {
         "bytes",
         "h2",
         "http",  # heads as h2 hands them over
-        "httparse",
         "itoa",  # numbers into heads, without formatting machinery
         "memchr",  # scans for the ends of lines
-        "smallvec",  # a head's edits
         "foldhash",  # names of fields
         "tokio",  # its I/O traits, for the wrapper that defers flushes of h2
     },

@@ -1,6 +1,5 @@
 """A mesh for a module, and one for a single test."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +7,6 @@ import pytest
 from tests.integration.harness import MESHCORE, Mesh, mesh
 
 native = pytest.importorskip("meshcore.native")
-
-# Where the public cases are, beside the project.
-CASES = Path(os.getenv("MESHCORE_CASES", "../shared/cases"))
 
 
 @pytest.fixture(scope="module")

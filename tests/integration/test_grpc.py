@@ -5,11 +5,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.harness import eventually
-
-grpc = pytest.importorskip("grpc")
 
 MESH = """
 services:

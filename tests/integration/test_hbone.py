@@ -4,9 +4,8 @@ import socket
 import ssl
 
 import pytest
-
-h2 = pytest.importorskip("h2.connection")
-events = pytest.importorskip("h2.events")
+from h2 import connection as h2
+from h2 import events
 
 MESH = """
 services:

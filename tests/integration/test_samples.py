@@ -1,17 +1,14 @@
 """The configuration of Istio's public tutorials: what is of kinds that we cover, loads."""
 
 import json
-from pathlib import Path
 
 import pytest
 import yaml
-from tests.integration.conftest import CASES
 
 from meshcore.config import compile_mesh
 from meshcore.errors import Severity
 from meshcore.sources.file import read
 
-SAMPLES = (CASES if CASES.is_absolute() else Path(__file__).parents[2] / CASES) / "istio-samples"
 KINDS = {
     "VirtualService", "DestinationRule", "ServiceEntry", "WorkloadEntry", "AuthorizationPolicy",
     "PeerAuthentication",
@@ -37,10 +34,9 @@ def documents(path):
 
 
 @pytest.fixture(scope="module")
-def samples():
-    if not SAMPLES.is_dir():
-        pytest.skip(f"{CASES} is not there: set MESHCORE_CASES")
-    found = {path: list(documents(path)) for path in sorted(SAMPLES.rglob("*.yaml"))}
+def samples(cases):
+    files = sorted((cases / "istio-samples").rglob("*.yaml"))
+    found = {path: list(documents(path)) for path in files}
     return {path: there for path, there in found.items() if there}
 
 
@@ -49,7 +45,7 @@ def test_the_samples_are_found(samples):
     assert kinds >= {"VirtualService", "DestinationRule", "ServiceEntry", "Service"}
 
 
-def test_each_document_loads(samples, tmp_path):
+def test_each_document_loads(samples, cases, tmp_path):
     faults = {}
     for number, (path, there) in enumerate(samples.items()):
         copy = tmp_path / f"{number}.yaml"
@@ -60,16 +56,17 @@ def test_each_document_loads(samples, tmp_path):
             if found.severity is Severity.ERROR and found.code != ELSEWHERE
         ]
         if wrong:
-            faults[str(path.relative_to(SAMPLES))] = wrong
+            faults[str(path.relative_to(cases))] = wrong
     assert faults == {}
 
 
-def test_analyze_says_the_same(samples, shared):
+def test_analyze_says_the_same(samples, cases, shared):
     """By the command, once; what it takes to start is not needed for each file."""
-    name = "bookinfo/networking/virtual-service-reviews-test-v2.yaml"
-    rules = SAMPLES / "bookinfo/networking/destination-rule-all.yaml"
-    assert SAMPLES / name in samples
-    done = shared.meshcore("analyze", SAMPLES / name, rules, "-o", "json")
+    networking = cases / "istio-samples/bookinfo/networking"
+    routes = networking / "virtual-service-reviews-test-v2.yaml"
+    rules = networking / "destination-rule-all.yaml"
+    assert routes in samples
+    done = shared.meshcore("analyze", routes, rules, "-o", "json")
     codes = {one["code"] for one in json.loads(done.stdout) if one["severity"] == "error"}
     assert codes <= {ELSEWHERE}
     assert done.returncode == (79 if codes else 0)

@@ -4,9 +4,8 @@ import socket
 
 import pytest
 from tests.integration.harness import WITHIN_SECONDS
-
-client = pytest.importorskip("websockets.sync.client")
-exceptions = pytest.importorskip("websockets.exceptions")
+from websockets import exceptions
+from websockets.sync import client
 
 MESH = """
 services:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -14,10 +13,7 @@ import pytest
 pytestmark = [
     pytest.mark.netns,
     pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
-    pytest.mark.skipif(
-        not all(map(shutil.which, ["ip", "iptables", "setpriv", "curl"])),
-        reason="needs iproute2, iptables, util-linux and curl",
-    ),
+    pytest.mark.needs("ip", "iptables", "setpriv", "curl"),
 ]
 
 NAMESPACE = f"meshcore-{os.getpid()}"

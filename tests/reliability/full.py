@@ -1,17 +1,19 @@
 """All attacks in their full form: `python -m tests.reliability.full [NAME...]`.
 
-Prints Markdown, and ends with 1 if something came through that must not.
+Prints Markdown, and ends with 1 if something came through that must not, or a part did not run.
 """
 
+import argparse
 import platform
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from tests.reliability import flood, h1, h2spec, hostile, paths, slow, translation
 from tests.reliability.flood_cases import FLOODS
 
-# What one flood may leave behind, and what a slow head may cost.
+# What a flood may leave behind, on one connection or on hundreds; what a slow head may cost.
 GROWN_BYTES = 4 * 2**20
 HEAD_BYTES = 8 * 1024
 
@@ -56,7 +58,14 @@ def _translation() -> Iterable[str]:
 
 
 def _floods() -> Iterable[str]:
-    outcomes = flood.run(list(FLOODS))
+    yield from _flooded(flood.run(list(FLOODS)))
+
+
+def _floods_single() -> Iterable[str]:
+    yield from _flooded(flood.run(list(FLOODS), seconds=0))
+
+
+def _flooded(outcomes: list[flood.Outcome]) -> Iterable[str]:
     print(flood.table(outcomes))
     for o in outcomes:
         if o.lost or not o.is_alive or o.grown_bytes > GROWN_BYTES:
@@ -85,19 +94,34 @@ PARTS: dict[str, Part] = {
     "h2spec": _h2spec,
     "translation": _translation,
     "floods": _floods,
+    "floods-single": _floods_single,
     "slow": _slow,
     "paths": _paths,
 }
 
 
+def _failures(name: str) -> Iterable[str]:
+    """Runs a part; that it cannot run is a failure, and the others go on."""
+    try:
+        yield from (f"{name}: {what}" for what in PARTS[name]())
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is
+        traceback.print_exc()
+        yield f"{name}: did not run: {error!r}"
+
+
 def main() -> None:
     """Runs the parts that are named, or all."""
-    failed = []
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(PARTS)}")
+    names = parser.parse_args().names
+    if unknown := set(names) - set(PARTS):
+        parser.error(f"no part is called {', '.join(sorted(unknown))}: {', '.join(PARTS)} are")
+    failed: list[str] = []
     print(f"{datetime.now(tz=UTC):%Y-%m-%d}, {platform.platform()}, {platform.python_version()}")
-    for name in sys.argv[1:] or PARTS:
-        print(f"\n## {name}\n")
-        failed += [f"{name}: {what}" for what in PARTS[name]()]
-    print("\n".join(failed))
+    for name in names or PARTS:
+        print(f"\n## {name}\n", flush=True)
+        failed += _failures(name)
+    print("\n".join(["", *failed]))
     sys.exit(1 if failed else 0)
 
 

@@ -42,7 +42,8 @@ class Outcome:
 
 def h2spec() -> Path:
     """Returns the program."""
-    found = subprocess.run([rig.ROOT / "tools/h2spec"], check=True, capture_output=True, text=True)
+    build = [rig.ROOT / "tools/h2spec"]
+    found = subprocess.run(build, check=True, stdout=subprocess.PIPE, text=True)
     return Path(found.stdout.strip())
 
 

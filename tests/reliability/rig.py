@@ -3,18 +3,15 @@
 Everything listens on loopback. Whatever is started here ends with its block, and nothing else.
 """
 
-import importlib.util
 import json
-import os
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+
+from benches.peers import processes, proxies
+from benches.peers.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 # The name under which the origin is known to the mesh, and in every request of a corpus.
@@ -57,20 +54,15 @@ class Running:
 
     def is_alive(self) -> bool:
         """Whether the process is there and no zombie."""
-        try:
-            status = Path(f"/proc/{self.pid}/stat").read_text()
-        except FileNotFoundError:
-            return False
-        return status.rpartition(")")[2].split()[0] != "Z"
+        return processes.is_alive(self.pid)
 
     def memory_bytes(self) -> int:
         """Resident memory."""
-        return _status_kib(self.pid, "VmRSS:") * 1024
+        return processes.resident_bytes(self.pid)
 
     def cpu_seconds(self) -> float:
-        """Processor time so far. Source: proc_pid_stat(5)."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Processor time so far."""
+        return processes.cpu_seconds(self.pid)
 
 
 @contextmanager
@@ -99,13 +91,14 @@ def meshcore(
         "listen": {"outbound": f"127.0.0.1:{outbound}", "inbound": "127.0.0.1:0"},
     }
     node.write_text(json.dumps(described))
-    serve = Path(__file__).with_name("dataplane.py")
+    serve = ROOT / "benches/peers/serve.py"
     command = [sys.executable, str(serve), str(mesh), str(node)]
-    with (directory / "meshcore.log").open("wb") as log, _started(command, log) as process:
+    log_path = directory / "meshcore.log"
+    with log_path.open("wb") as log, processes.started(command, log) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
-            raise SystemExit((directory / "meshcore.log").read_text())
+            raise SystemExit(log_path.read_text())
         port = {name: int((at or ":0").rpartition(":")[2]) for name, at in json.loads(line).items()}
         yield Running("meshcore", process.pid, port["outbound"], port["inbound"])
 
@@ -113,20 +106,21 @@ def meshcore(
 @contextmanager
 def peer(name: str, directory: Path, origin: int) -> Iterator[Running]:
     """A proxy to compare with, configured as in the benches."""
-    proxies = _benches()
     port = free_port()
     directory.chmod(0o755)  # some give up root
     command = proxies.PROXIES[name](proxies.Setting(directory, port, origin))
-    with (directory / f"{name}.log").open("wb") as log, _started(command, log) as process:
-        wait_for(port)
-        yield Running(name, process.pid, port)
+    with (
+        (directory / f"{name}.log").open("wb") as log,
+        processes.running(command, port, log) as pid,
+    ):
+        yield Running(name, pid, port)
 
 
 @contextmanager
 def fast_origin(directory: Path) -> Iterator[int]:
     """The origin of the benches, which answers 1 KiB of `x`; yields its port."""
     port = free_port()
-    with server(_benches().origin(directory, port), port, directory):
+    with server(proxies.origin(directory, port), port, directory):
         yield port
 
 
@@ -134,17 +128,15 @@ def fast_origin(directory: Path) -> Iterator[int]:
 def nginx_files(directory: Path, files: Path) -> Iterator[int]:
     """nginx, which serves files; yields its port."""
     port = free_port()
-    benches = _benches()
-    setting = benches.Setting(directory, port, 0)
-    with server(benches.nginx_command(setting, "files", f"root {files};"), port, directory):
+    setting = proxies.Setting(directory, port, 0)
+    with server(proxies.nginx_command(setting, "files", f"root {files};"), port, directory):
         yield port
 
 
 @contextmanager
 def server(command: list[str], port: int, directory: Path) -> Iterator[None]:
     """Runs a server that takes this port."""
-    with (directory / "origin.log").open("wb") as log, _started(command, log):
-        wait_for(port)
+    with (directory / "origin.log").open("wb") as log, processes.running(command, port, log):
         yield
 
 
@@ -152,20 +144,10 @@ def server(command: list[str], port: int, directory: Path) -> Iterator[None]:
 def patient_origin(directory: Path) -> Iterator[int]:
     """An origin that reads and does not answer; yields its port."""
     command = [sys.executable, str(Path(__file__).with_name("patient_origin.py"))]
-    with (directory / "origin.log").open("wb") as log, _started(command, log) as process:
+    log_path = directory / "origin.log"
+    with log_path.open("wb") as log, processes.started(command, log) as process:
         assert process.stdout is not None
         yield int(process.stdout.readline())
-
-
-def _benches() -> ModuleType:
-    path = ROOT / "benches/peers/proxies.py"
-    spec = importlib.util.spec_from_file_location("benches_peers_proxies", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
 
 
 @contextmanager
@@ -178,39 +160,3 @@ def proxy(name: str, directory: Path, origin: int, h2_origin: int = 9) -> Iterat
     )
     with made as running:
         yield running
-
-
-def free_port() -> int:
-    """Returns a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def wait_for(port: int) -> None:
-    """Waits until somebody accepts on the port."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise SystemExit(f"nobody listens on port {port}")
-
-
-@contextmanager
-def _started(command: list[str], log) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def _status_kib(pid: int, field: str) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1])
-    return 0

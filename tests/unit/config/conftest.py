@@ -1,8 +1,6 @@
 """Small documents and what becomes of them."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -61,14 +59,3 @@ def document() -> Callable[..., str]:
         return head + "\n" + "\n".join("  " + line for line in spec.strip("\n").split("\n")) + "\n"
 
     return _document
-
-
-@pytest.fixture
-def cases() -> Path:
-    """The folder of public cases, where there is one."""
-    root = Path(__file__).parents[3]
-    given = os.environ.get("MESHCORE_CASES")  # noqa: TID251 - tests are told by it alone
-    folder = Path(given) if given else root.parent / "shared" / "cases"
-    if not folder.is_dir():
-        pytest.skip(f"no cases in {folder}")
-    return folder
