@@ -1,7 +1,7 @@
 //! Stage: may the request go there?
 
 use meshcore_model::{Failure, HookStage, Kind};
-use meshcore_policy::{Peer, Verdict, authorize_http};
+use meshcore_policy::{Verdict, authorize_http};
 use meshcore_snapshot::InboundPort;
 
 use crate::exchange::Exchange;
@@ -40,14 +40,7 @@ pub(crate) async fn authorize<'s>(
 }
 
 fn judge<'s>(walk: &Walk<'_>, port: &'s InboundPort, exchange: &Exchange<'_>) -> Verdict<'s> {
-    let client = walk.client;
-    let peer = Peer {
-        identity: client.identity.as_ref(),
-        address: client.peer.ip(),
-        remote: client.peer.ip(),
-        destination: (walk.snapshot.node.address, port.number).into(),
-        sni: client.sni.as_deref(),
-    };
+    let peer = walk.client.as_peer(walk.snapshot, port);
     authorize_http(&port.authorization, &Asked(exchange.head), &peer)
 }
 

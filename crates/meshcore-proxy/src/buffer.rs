@@ -6,6 +6,10 @@
 use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// Size of a pooled buffer. Source: measured; a head and a small body fit, and four of them are
 /// one TLS read.
@@ -47,6 +51,21 @@ impl Buffer {
     pub(crate) fn consume(&mut self, count: usize) {
         self.filled.start = self.filled.start.saturating_add(count).min(self.filled.end);
         self.release_if_empty();
+    }
+
+    /// Reads what there is from `from`, taking memory only when there is something; 0 is the end
+    /// of the stream. Nothing is lost when this is not polled again.
+    pub(crate) fn poll_fill<R: AsyncRead + Unpin>(
+        &mut self,
+        from: &mut R,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut room = ReadBuf::new(self.room()?);
+        let read = Pin::new(from).poll_read(cx, &mut room);
+        let count = room.filled().len();
+        self.extend(count);
+        self.release_if_empty();
+        read.map_ok(|()| count)
     }
 
     /// Room to read into.

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use meshcore_model::Identity;
+use meshcore_policy::Peer;
+use meshcore_snapshot::{InboundPort, Snapshot};
 
 /// Which way a connection goes through this sidecar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +34,17 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// As policy sees it at a port of the application.
+    pub(crate) fn as_peer(&self, snapshot: &Snapshot, port: &InboundPort) -> Peer<'_> {
+        Peer {
+            identity: self.identity.as_ref(),
+            address: self.peer.ip(),
+            remote: self.peer.ip(),
+            destination: (snapshot.node.address, port.number).into(),
+            sni: self.sni.as_deref(),
+        }
+    }
+
     /// Whether it is an HBONE connection itself, not what is inside.
     pub(crate) const fn is_hbone(&self) -> bool {
         matches!(self.direction, Direction::Inbound) && self.port == 0

@@ -65,15 +65,7 @@ impl Stream {
 
     /// Reads what there is into `buffer`; 0 is the end of the stream. Cancel safe.
     pub(crate) async fn read_some(&mut self, buffer: &mut Buffer) -> io::Result<usize> {
-        poll_fn(|cx| {
-            let mut room = ReadBuf::new(buffer.room()?);
-            let read = Pin::new(&mut *self).poll_read(cx, &mut room);
-            let count = room.filled().len();
-            buffer.extend(count);
-            buffer.release_if_empty();
-            read.map_ok(|()| count)
-        })
-        .await
+        poll_fn(|cx| buffer.poll_fill(self, cx)).await
     }
 
     /// Tells when the peer has closed, where that can be seen without reading.
@@ -219,28 +211,13 @@ impl Conn {
         self.0.borrow_mut().poll_hangup(cx)
     }
 
-    /// Reads what there is into `buffer`, taking memory only when there is something; 0 is the
-    /// end of the stream. Cancel safe.
+    /// As [`Buffer::poll_fill`].
     pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,
         buffer: &mut Buffer,
     ) -> Poll<io::Result<usize>> {
-        let mut stream = self.0.borrow_mut();
-        let mut room = ReadBuf::new(buffer.room()?);
-        match Pin::new(&mut *stream).poll_read(cx, &mut room) {
-            Poll::Ready(Ok(())) => {
-                let count = room.filled().len();
-                buffer.extend(count);
-                buffer.release_if_empty();
-                Poll::Ready(Ok(count))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                buffer.release_if_empty();
-                Poll::Pending
-            }
-        }
+        buffer.poll_fill(&mut *self.0.borrow_mut(), cx)
     }
 
     /// As [`Self::poll_read`].

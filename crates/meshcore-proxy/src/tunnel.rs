@@ -136,7 +136,7 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    if buffer.is_empty() && read_into(from, buffer).await? == 0 {
+    if buffer.is_empty() && poll_fn(|cx| buffer.poll_fill(from, cx)).await? == 0 {
         return Ok(false);
     }
     to.write_all(buffer.data()).await?;
@@ -145,18 +145,6 @@ where
     moved.set(moved.get().saturating_add(count as u64));
     buffer.consume(count);
     Ok(true)
-}
-
-async fn read_into<R: AsyncRead + Unpin>(from: &mut R, buffer: &mut Buffer) -> io::Result<usize> {
-    poll_fn(|cx| {
-        let mut room = ReadBuf::new(buffer.room()?);
-        let read = Pin::new(&mut *from).poll_read(cx, &mut room);
-        let count = room.filled().len();
-        buffer.extend(count);
-        buffer.release_if_empty();
-        read.map_ok(|()| count)
-    })
-    .await
 }
 
 /// One side of a stream that two directions use in the same task.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use meshcore_http::RequestHead;
 use meshcore_model::WorkloadLabels;
 use meshcore_model::{Failure, HookStage, Kind, OutboundPolicy, Protocol, ServiceLabels};
-use meshcore_policy::{Peer, authorize_tcp};
+use meshcore_policy::authorize_tcp;
 use meshcore_snapshot::{Authority, Cluster, InboundPort, Snapshot, TcpDestination, Transport};
 use meshcore_telemetry::Gauge;
 
@@ -206,13 +206,7 @@ pub(super) async fn open_inbound(
     snapshot: &Snapshot,
     port: &InboundPort,
 ) -> Result<Opened, Failure> {
-    let peer = Peer {
-        identity: client.identity.as_ref(),
-        address: client.peer.ip(),
-        remote: client.peer.ip(),
-        destination: (snapshot.node.address, port.number).into(),
-        sni: client.sni.as_deref(),
-    };
+    let peer = client.as_peer(snapshot, port);
     let verdict = authorize_tcp(&port.authorization, &peer);
     if !verdict.allowed {
         return Err(Failure::because(Kind::Denied, reason(&verdict, port)));
