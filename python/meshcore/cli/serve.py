@@ -23,6 +23,7 @@ from meshcore.control.compiler import Child, Prepared
 from meshcore.control.first import first
 from meshcore.control.last_good import LastGood
 from meshcore.control.node import identity, node, who
+from meshcore.control.plugins import Plugins
 from meshcore.control.reconcile import reconcile
 from meshcore.control.renewal import Given, Issuer, Renewal
 from meshcore.control.report import Report
@@ -30,7 +31,7 @@ from meshcore.control.running import Entry
 from meshcore.control.settings import Settings
 from meshcore.errors import ConfigError, MeshcoreError, PluginRejected
 from meshcore.native import Options, Proxy
-from meshcore.plugin.registry import Hook, Registry
+from meshcore.plugin.registry import Hook
 from meshcore.sources.watch import Change, Watch
 from meshcore.telemetry.scrape import exposition
 
@@ -68,28 +69,6 @@ class Unusable(MeshcoreError):
         super().__init__(f"error: {why}")
 
 
-class Plugins:
-    """The plugins in force. A change replaces all of them, or none."""
-
-    def __init__(self, paths: Iterable[str]) -> None:
-        self._paths = tuple(paths)
-        self._registry = Registry()
-
-    def load(self) -> list[Hook]:
-        """Loads all files again; returns their hooks.
-
-        Raises:
-            PluginRejected: One cannot be loaded; those of before stay.
-        """
-        fresh = Registry()
-        for path in self._paths:
-            fresh.load(path)
-        for plugin in self._registry.plugins:
-            self._registry.unload(plugin.path)
-        self._registry = fresh
-        return fresh.hooks()
-
-
 @dataclass
 class Sidecar:
     """A running sidecar."""
@@ -118,6 +97,7 @@ class Sidecar:
             return _begin(settings, prepared, hooks)
 
         (renewal, proxy), prepared, refused = first(child.prepared, last_good, begin)
+        plugins.took_over()
         proxy.on_scrape(exposition)
         report = Report(proxy, last_good)
         sidecar = cls(settings, proxy, renewal, watch, plugins, report, last_good)
@@ -161,7 +141,7 @@ class Sidecar:
         while not self.watch.is_closed:
             try:
                 changes = self.watch.changes()
-                reconcile(changes, self._prepare, self.plugins.load, self.proxy, self.report)
+                reconcile(changes, self._prepare, self.plugins, self.proxy, self.report)
             except Exception:  # noqa: BLE001 - what is in force must stay changeable
                 if not self.watch.is_closed:  # else the data plane ended under the change
                     _log.exception("a change failed by a fault of meshcore, please report it")

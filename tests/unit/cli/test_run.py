@@ -251,6 +251,22 @@ def test_plugins_are_reloaded_and_a_bad_one_is_refused(mesh):
     assert b"meshcore_hook_" in text
 
 
+def test_a_plugin_saved_beside_bad_documents_comes_with_the_good_ones(mesh):
+    plugin = mesh.directory / "policy.py"
+    source = "from meshcore.plugin import authorize, deny\n@authorize\ndef check(request):\n"
+    plugin.write_text(f"{source}    return deny(418, 'one')\n")
+    mesh.edit("    allow: [web]\n", "")
+    one = mesh.start("--service", "reviews", "--version", "v1", "--plugin", plugin)
+    good = mesh.file.read_text()
+    mesh.edit("v1: 100", "v1: 1")
+    until(lambda: one.status()["refusals"], "refusal")
+    plugin.write_text(f"{source}    return deny(419, 'two')\n")
+    until(lambda: len(one.status()["refusals"]) > 1, "second refusal")
+    mesh.file.write_text(good)
+    until(lambda: not one.status()["refusals"], "the good documents")
+    assert get(one.addresses["inbound"], host="reviews:9080") == (419, b"two")
+
+
 def test_the_process_stays_lean(mesh):
     one = mesh.start("--service", "client", "--no-inbound")
     process = Path("/proc", str(one.pid))
