@@ -112,3 +112,11 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(path)
     assert refusals([path]) == ["neither a file nor a directory"]
     assert refusals(["/dev/zero"]) == ["neither a file nor a directory"]
+
+
+def test_a_name_that_is_not_utf_8_is_shown_with_its_bytes(tmp_path):
+    write(Path(os.fsdecode(bytes(tmp_path) + b"/\xff.yaml")))
+    assert names(read([tmp_path]), tmp_path) == ["\\xff.yaml"]
+    with pytest.raises(UnreadableSource) as raised:
+        read([os.fsdecode(bytes(tmp_path) + b"/\xfe.yaml")])
+    assert raised.value.diagnostics[0].file == f"{tmp_path}/\\xfe.yaml"
