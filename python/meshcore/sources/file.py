@@ -73,8 +73,15 @@ def _below(directory: Path, depth: int, problems: list[Diagnostic]) -> Iterator[
         path = Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
             yield from _below(path, depth + 1, problems)
-        elif path.suffix in _SUFFIXES and not entry.is_dir():
+        elif path.suffix in _SUFFIXES and not _leads_to_directory(entry):
             yield path
+
+
+def _leads_to_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, for one: reading it says what is wrong
+        return False
 
 
 def _read_one(path: Path, left_bytes: int, problems: list[Diagnostic]) -> Source | None:

@@ -68,11 +68,14 @@ def refusals(paths):
 def test_everything_that_cannot_be_read_is_said(tmp_path):
     (tmp_path / "bad.yaml").write_bytes(b"a: 1\nb: \xff\n")
     (tmp_path / "dangling.yaml").symlink_to("nowhere")
-    messages = refusals([tmp_path / "none", tmp_path])
+    (tmp_path / "itself.yaml").symlink_to("itself.yaml")
+    messages = refusals([tmp_path / "none", tmp_path, tmp_path / "itself.yaml"])
     assert messages == [
         "no such file or directory",
+        "too many levels of symbolic links",
         "not UTF-8: byte 0xff in line 2 cannot be read",
         "no such file or directory",
+        "too many levels of symbolic links",
     ]
 
 
