@@ -45,6 +45,16 @@ def premium(request): return allow()
     }
 
 
+def test_hosts_are_written_as_requests_name_them(write):
+    path = write("""
+@authorize(hosts=["Reviews.", "*.A.example", "10.0.0.1", "::1", "[2001:DB8::1]"])
+def hosts(request): return allow()
+""")
+    (hook,) = load(path).hooks
+    names = ["reviews", "*.a.example", "10.0.0.1", "[::1]", "[2001:db8::1]"]
+    assert hook.to_model()["hosts"] == names
+
+
 @pytest.mark.parametrize(
     ("source", "wanted"),
     [
@@ -108,6 +118,9 @@ def test_defaults_are_safe(write, source, wanted):
         ("@authorize(order='1')\ndef f(r): ...", "give int"),
         ("@authorize(order=True)\ndef f(r): ...", "give int"),
         ("@authorize(hosts=['a/b'])\ndef f(r): ...", r"neither a name nor \*.suffix"),
+        ("@authorize(hosts=['*.'])\ndef f(r): ...", r"neither a name nor \*.suffix"),
+        ("@authorize(hosts=['a:80'])\ndef f(r): ...", "'a:80' has a port: write the host without"),
+        ("@authorize(hosts=['[::1]:80'])\ndef f(r): ...", "write the host without its port"),
         ("@authorize(match={'path': '/'})\ndef f(r): ...", "match is"),
         ("@authorize(match={'paths': ['a']})\ndef f(r): ...", "is no prefix"),
         ("@authorize(match={'paths': ['/a/*']})\ndef f(r): ...", "is no prefix"),
