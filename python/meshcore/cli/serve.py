@@ -117,24 +117,26 @@ class Sidecar:
             return self._turns()
         finally:
             self.watch.close()
+            self._stop_application()  # or what it left
             self.proxy.stop()
             self._remove_ready_file()
             Entry.of_this_process(self.settings.state).remove()
 
     def _turns(self) -> int:
-        application = self.application
         while not self.proxy.wait(TURN_SECONDS):
             self.renewal.turn(self.proxy.rotate)
-            if application is not None and (status := application.status()) is not None:
+            status = self.application.status() if self.application is not None else None
+            if status is not None and self.stops <= 1:
                 _log.info("the application ended with status %d", status)
                 return status
-        if application is None:
-            return self._status()
-        status = application.stop() if self.stops <= 1 else application.stop(0)
-        return status if self.stops <= 1 else self._status()
+        status = self._stop_application()
+        return status if self.stops <= 1 else Exit.INTERRUPTED
 
-    def _status(self) -> int:
-        return Exit.OK if self.stops <= 1 else Exit.INTERRUPTED
+    def _stop_application(self) -> int:
+        """Stops it with all that it started; returns its exit status."""
+        if self.application is None:
+            return Exit.OK
+        return self.application.stop() if self.stops <= 1 else self.application.stop(0)
 
     def _reconcile(self) -> None:
         """Applies changes until the watch is closed. A fault of ours ends one change, not all."""
@@ -177,6 +179,8 @@ class Sidecar:
             self.proxy.drain()
         else:
             _log.warning("%s again: ending at once", name)
+            if self.application is not None:
+                self.application.kill()
             self.proxy.stop()
 
     def _reload(self, number: int, frame: FrameType | None) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.harness import get, meshcore, until
 
+from meshcore.control.application import STOP_SECONDS
+
 pytest.importorskip("meshcore.native")
 pytestmark = pytest.mark.native
 
@@ -104,6 +106,17 @@ def test_a_second_signal_ends_at_once(mesh):
                 until(lambda: "draining" in one.log, "drain")
                 one.send(signal.SIGINT)
                 assert one.wait() == 130
+
+
+def test_a_second_signal_ends_an_application_that_ignores_the_first(mesh):
+    ready = mesh.directory / "started"
+    script = f"trap '' TERM INT; touch {ready}; while :; do sleep 0.05; done"
+    one = mesh.start("--service", "web", command=("sh", "-c", script))
+    until(ready.exists, "application")
+    one.send(signal.SIGTERM)
+    until(lambda: "draining" in one.log, "drain")
+    one.send(signal.SIGTERM)
+    assert one.process.wait(STOP_SECONDS / 2) == 130
 
 
 def test_the_application_gives_the_exit_status(mesh):
