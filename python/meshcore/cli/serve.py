@@ -29,7 +29,7 @@ from meshcore.control.renewal import Given, Issuer, Renewal
 from meshcore.control.report import Report
 from meshcore.control.running import Entry
 from meshcore.control.settings import Settings
-from meshcore.errors import ConfigError, MeshcoreError, PluginRejected
+from meshcore.errors import ConfigError, MeshcoreError, PluginRejected, StartFailed
 from meshcore.native import Options, Proxy
 from meshcore.plugin.registry import Hook
 from meshcore.sources.watch import Change, Watch
@@ -207,7 +207,14 @@ class Sidecar:
             "revision": self.report.revision,
             "addresses": self.proxy.addresses(),
         }
-        atomic.write(self.settings.ready_file, json.dumps(ready).encode() + b"\n", 0o644)
+        try:
+            atomic.write(self.settings.ready_file, json.dumps(ready).encode() + b"\n", 0o644)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise StartFailed(
+                f"{self.settings.ready_file}: {why}, give a file in a directory that can be"
+                " written as --ready-file"
+            ) from error
 
     def _remove_ready_file(self) -> None:
         if self.settings.ready_file is not None:

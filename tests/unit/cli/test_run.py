@@ -158,6 +158,14 @@ def test_what_is_wrong_is_said(mesh, arguments, status, text):
     assert "Traceback" not in result.stderr
 
 
+def test_a_ready_file_that_cannot_be_written_is_said(mesh):
+    file = mesh.directory / "nowhere" / "ready"
+    result = meshcore("run", "--mesh", mesh.file, "--service", "web", "--ready-file", file)
+    assert result.returncode == 1
+    assert f"error: {file}: no such file or directory, give a file in a dir" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_second_sidecar_with_the_same_address_is_told_what_to_do(mesh):
     mesh.start("--service", "web")
     second = meshcore("run", "--mesh", mesh.file, "--service", "web")
