@@ -217,11 +217,18 @@ NOT_APPLIED = {
             traffic("tls: {mode: SIMPLE, credentialName: x}"),
         ),
     ],
-    "WorkloadEntry": [("network", "{address: 10.0.0.9, network: n}")],
+    "WorkloadEntry": [
+        ("network", "{address: 10.0.0.9, network: n}"),
+        ("locality", "{address: 10.0.0.9, locality: a/b}"),
+    ],
     "ServiceEntry": [
         (
             "endpoints.network",
             "{hosts: [a.b], resolution: STATIC, endpoints: [{address: 10.0.0.9, network: n}]}",
+        ),
+        (
+            "endpoints.locality",
+            "{hosts: [a.b], resolution: STATIC, endpoints: [{address: 10.0.0.9, locality: a/b}]}",
         ),
     ],
     "AuthorizationPolicy": [
