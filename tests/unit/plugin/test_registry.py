@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from meshcore.errors import PluginRejected
-from meshcore.plugin.registry import Registry, load
+from meshcore.plugin.registry import Registry, load, to_native
 
 HEAD = "from meshcore.plugin import *\n"
 
@@ -143,10 +143,10 @@ def test_a_bad_new_file_leaves_the_generation_before_in_force(write):
     first = registry.load(path)
     write("@authorize\ndef new(r) return allow()")
     with pytest.raises(PluginRejected, match=r"policy.py:3: expected ':'"):
-        registry.reload(path)
+        registry.load(path)
     assert registry.plugins == (first,)
     write("@authorize\ndef new(r): return allow()")
-    second = registry.reload(path)
+    second = registry.load(path)
     assert [hook.name for hook in registry.hooks()] == ["policy.new"]
     assert second.generation > first.generation
     assert second.hooks[0].id > first.hooks[0].id
@@ -158,7 +158,7 @@ def test_hooks_of_all_plugins_are_in_their_order(write):
     registry.load(write("@authorize(order=5)\ndef a(r): ...\n@authorize\ndef b(r): ...", "x.py"))
     registry.load(write("@authorize(order=-1)\ndef c(r): ...\n@route\ndef d(r): ...", "y-z.py"))
     assert [hook.name for hook in registry.hooks()] == ["y_z.c", "x.b", "y_z.d", "x.a"]
-    described, functions = registry.to_native()
+    described, functions = to_native(registry.hooks())
     ids = [hook["id"] for hook in json.loads(described)]
     assert ids == [number for number, _ in functions]
     registry.unload(registry.plugins[0].path)
