@@ -186,6 +186,7 @@ def traffic(blocks):
 
 
 WARMUP = "loadBalancer: {warmup: {duration: 1s}}"
+ENDPOINT = "{{hosts: [a.b], resolution: STATIC, endpoints: [{{address: 10.0.0.9, {}}}]}}"
 NOT_APPLIED = {
     "VirtualService": [
         ("http.mirror", http("{host: reviews}", ", mirror: {host: reviews}")),
@@ -222,14 +223,8 @@ NOT_APPLIED = {
         ("locality", "{address: 10.0.0.9, locality: a/b}"),
     ],
     "ServiceEntry": [
-        (
-            "endpoints.network",
-            "{hosts: [a.b], resolution: STATIC, endpoints: [{address: 10.0.0.9, network: n}]}",
-        ),
-        (
-            "endpoints.locality",
-            "{hosts: [a.b], resolution: STATIC, endpoints: [{address: 10.0.0.9, locality: a/b}]}",
-        ),
+        ("endpoints.network", ENDPOINT.format("network: n")),
+        ("endpoints.locality", ENDPOINT.format("locality: a/b")),
     ],
     "AuthorizationPolicy": [
         (
