@@ -109,12 +109,12 @@ def test_a_second_signal_ends_at_once(mesh):
 
 
 def test_a_second_signal_ends_an_application_that_ignores_the_first(mesh):
-    ready = mesh.directory / "started"
-    script = f"trap '' TERM INT; touch {ready}; while :; do sleep 0.05; done"
+    ready, asked = mesh.directory / "started", mesh.directory / "asked"
+    script = f"trap 'touch {asked}' TERM; touch {ready}; while :; do sleep 0.05; done"
     one = mesh.start("--service", "web", command=("sh", "-c", script))
     until(ready.exists, "application")
     one.send(signal.SIGTERM)
-    until(lambda: "draining" in one.log, "drain")
+    until(asked.exists, "signal to the application")
     one.send(signal.SIGTERM)
     assert one.process.wait(STOP_SECONDS / 2) == 130
 
