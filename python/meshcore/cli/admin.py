@@ -4,6 +4,7 @@ import http.client
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,16 +51,24 @@ def ask(addresses: Sequence[str]) -> list[Answer]:
 
 
 def _ask(admin: str) -> Answer:
-    connection = http.client.HTTPConnection(admin, timeout=WITHIN_SECONDS)
     try:
-        connection.request("GET", "/status")
-        status = json.loads(connection.getresponse().read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        with closing(http.client.HTTPConnection(admin, timeout=WITHIN_SECONDS)) as connection:
+            connection.request("GET", "/status")
+            response = connection.getresponse()
+            status = json.loads(response.read())
+    except (OSError, http.client.HTTPException, ValueError, OverflowError) as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return Answer(admin, None, why.lower())
-    finally:
-        connection.close()
-    return Answer(admin, status) if isinstance(status, dict) else Answer(admin, None, "no status")
+    if response.status != http.client.OK or not _is_status(status):
+        return Answer(admin, None, "what listens there is no sidecar")
+    return Answer(admin, status)
+
+
+def _is_status(found: object) -> bool:
+    """Whether this is what a sidecar says, rather than another program on its port."""
+    if not isinstance(found, dict):
+        return False
+    return {"state", "revision"} <= found.keys() and isinstance(found.get("node"), dict)
 
 
 def _loopback(mesh: Path) -> Iterator[str]:

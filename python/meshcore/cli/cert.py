@@ -88,10 +88,14 @@ def issue(  # noqa: PLR0913, PLR0917 - one for each option
     identity = f"spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}"
     ca = authority.open_or_create(_directory(mesh, state), trust_domain)
     issued = ca.issue(identity, max(1, _duration_ms(ttl) // 1000))
-    out.mkdir(mode=0o700, parents=True, exist_ok=True)
-    atomic.write(str(out / "key.pem"), (issued.key or "").encode())
-    atomic.write(str(out / "cert-chain.pem"), issued.chain.encode(), 0o644)
-    atomic.write(str(out / "root-cert.pem"), issued.root.encode(), 0o644)
+    try:
+        out.mkdir(mode=0o700, parents=True, exist_ok=True)
+        atomic.write(str(out / "key.pem"), (issued.key or "").encode())
+        atomic.write(str(out / "cert-chain.pem"), issued.chain.encode(), 0o644)
+        atomic.write(str(out / "root-cert.pem"), issued.root.encode(), 0o644)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise CertificateError(f"{out}: {why}, give a directory as --out") from error
     typer.echo(f"{identity}, serial {issued.serial}, until {shown_time(issued.not_after)}")
 
 

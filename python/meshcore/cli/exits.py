@@ -1,4 +1,4 @@
-"""Exit statuses. Source: istioctl's (64, 65, 79), sysexits.h, POSIX shells (130)."""
+"""Exit statuses. Source: istioctl's (65, 79), sysexits.h, POSIX shells (130)."""
 
 from enum import IntEnum
 
@@ -15,7 +15,6 @@ class Exit(IntEnum):
     """What was asked is not there yet, or did not answer in time."""
     NOT_FOUND = 4
     """What was named does not exist."""
-    WRONG_ARGUMENTS = 64
     BAD_DATA = 65
     """Documents or plugins that cannot be used."""
     FINDINGS = 79

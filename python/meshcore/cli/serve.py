@@ -23,14 +23,15 @@ from meshcore.control.compiler import Child, Prepared
 from meshcore.control.first import first
 from meshcore.control.last_good import LastGood
 from meshcore.control.node import identity, node, who
+from meshcore.control.plugins import Plugins
 from meshcore.control.reconcile import reconcile
 from meshcore.control.renewal import Given, Issuer, Renewal
 from meshcore.control.report import Report
 from meshcore.control.running import Entry
 from meshcore.control.settings import Settings
-from meshcore.errors import ConfigError, MeshcoreError, PluginRejected
+from meshcore.errors import ConfigError, MeshcoreError, PluginRejected, StartFailed
 from meshcore.native import Options, Proxy
-from meshcore.plugin.registry import Hook, Registry
+from meshcore.plugin.registry import Hook
 from meshcore.sources.watch import Change, Watch
 from meshcore.telemetry.scrape import exposition
 
@@ -68,28 +69,6 @@ class Unusable(MeshcoreError):
         super().__init__(f"error: {why}")
 
 
-class Plugins:
-    """The plugins in force. A change replaces all of them, or none."""
-
-    def __init__(self, paths: Iterable[str]) -> None:
-        self._paths = tuple(paths)
-        self._registry = Registry()
-
-    def load(self) -> list[Hook]:
-        """Loads all files again; returns their hooks.
-
-        Raises:
-            PluginRejected: One cannot be loaded; those of before stay.
-        """
-        fresh = Registry()
-        for path in self._paths:
-            fresh.load(path)
-        for plugin in self._registry.plugins:
-            self._registry.unload(plugin.path)
-        self._registry = fresh
-        return fresh.hooks()
-
-
 @dataclass
 class Sidecar:
     """A running sidecar."""
@@ -118,6 +97,7 @@ class Sidecar:
             return _begin(settings, prepared, hooks)
 
         (renewal, proxy), prepared, refused = first(child.prepared, last_good, begin)
+        plugins.took_over()
         proxy.on_scrape(exposition)
         report = Report(proxy, last_good)
         sidecar = cls(settings, proxy, renewal, watch, plugins, report, last_good)
@@ -137,31 +117,33 @@ class Sidecar:
             return self._turns()
         finally:
             self.watch.close()
+            self._stop_application()  # or what it left
             self.proxy.stop()
             self._remove_ready_file()
             Entry.of_this_process(self.settings.state).remove()
 
     def _turns(self) -> int:
-        application = self.application
         while not self.proxy.wait(TURN_SECONDS):
             self.renewal.turn(self.proxy.rotate)
-            if application is not None and (status := application.status()) is not None:
+            status = self.application.status() if self.application is not None else None
+            if status is not None and self.stops <= 1:
                 _log.info("the application ended with status %d", status)
                 return status
-        if application is None:
-            return self._status()
-        status = application.stop() if self.stops <= 1 else application.stop(0)
-        return status if self.stops <= 1 else self._status()
+        status = self._stop_application()
+        return status if self.stops <= 1 else Exit.INTERRUPTED
 
-    def _status(self) -> int:
-        return Exit.OK if self.stops <= 1 else Exit.INTERRUPTED
+    def _stop_application(self) -> int:
+        """Stops it with all that it started; returns its exit status."""
+        if self.application is None:
+            return Exit.OK
+        return self.application.stop() if self.stops <= 1 else self.application.stop(0)
 
     def _reconcile(self) -> None:
         """Applies changes until the watch is closed. A fault of ours ends one change, not all."""
         while not self.watch.is_closed:
             try:
                 changes = self.watch.changes()
-                reconcile(changes, self._prepare, self.plugins.load, self.proxy, self.report)
+                reconcile(changes, self._prepare, self.plugins, self.proxy, self.report)
             except Exception:  # noqa: BLE001 - what is in force must stay changeable
                 if not self.watch.is_closed:  # else the data plane ended under the change
                     _log.exception("a change failed by a fault of meshcore, please report it")
@@ -197,6 +179,8 @@ class Sidecar:
             self.proxy.drain()
         else:
             _log.warning("%s again: ending at once", name)
+            if self.application is not None:
+                self.application.kill()
             self.proxy.stop()
 
     def _reload(self, number: int, frame: FrameType | None) -> None:
@@ -223,7 +207,14 @@ class Sidecar:
             "revision": self.report.revision,
             "addresses": self.proxy.addresses(),
         }
-        atomic.write(self.settings.ready_file, json.dumps(ready).encode() + b"\n", 0o644)
+        try:
+            atomic.write(self.settings.ready_file, json.dumps(ready).encode() + b"\n", 0o644)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise StartFailed(
+                f"{self.settings.ready_file}: {why}, give a file in a directory that can be"
+                " written as --ready-file"
+            ) from error
 
     def _remove_ready_file(self) -> None:
         if self.settings.ready_file is not None:

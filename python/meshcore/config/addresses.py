@@ -12,17 +12,23 @@ _MAX_HOST_CHARACTERS = 253
 
 @lru_cache(maxsize=8192)
 def is_ip(text: str) -> bool:
-    """Whether `text` is an IPv4 or IPv6 address."""
+    """Whether `text` is an IPv4 or IPv6 address, which is of no interface (`%eth0`)."""
     try:
         ip_address(text)
     except ValueError:
         return False
-    return True
+    return "%" not in text
 
 
 @lru_cache(maxsize=8192)
 def is_cidr(text: str) -> bool:
-    """Whether `text` is an IP address or a CIDR, whose host bits may be set."""
+    """Whether `text` is an IP address or a CIDR, whose host bits may be set.
+
+    The length is a number: the data plane knows no masks such as `/255.0.0.0`.
+    """
+    address, slash, length = text.partition("/")
+    if not is_ip(address) or (slash and not length.isdecimal()):
+        return False
     try:
         ip_network(text, strict=False)
     except ValueError:

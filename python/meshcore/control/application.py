@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
@@ -10,6 +11,8 @@ from meshcore.errors import StartFailed
 
 # How long an application may take to end after it was asked to.
 STOP_SECONDS = 10.0
+# How often processes that it left are looked for.
+_LOOK_SECONDS = 0.02
 # Signals that are passed on as they are.
 FORWARDED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
 # Exit status of a process that a signal ended. Source: POSIX shells.
@@ -34,6 +37,7 @@ class Application:
         except OSError as error:
             why = (error.strerror or str(error)).lower()
             raise StartFailed(f"{command[0]}: {why}") from error
+        self._is_over = False
 
     def status(self) -> int | None:
         """Returns its exit status, as a shell would; `None` while it runs."""
@@ -45,18 +49,52 @@ class Application:
     def send(self, number: int) -> None:
         """Sends a signal to it and the processes it started."""
         if self._process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
+            self._signal(number)
+
+    def kill(self) -> None:
+        """Ends it and the processes it started at once."""
+        self._signal(signal.SIGKILL)
 
     def stop(self, within_seconds: float = STOP_SECONDS) -> int:
-        """Asks it to end, ends it if it does not; returns its exit status.
+        """Asks it and the processes it started to end, ends those that do not.
 
-        One that SIGTERM ended did as it was told: its status is 0.
+        Returns its exit status. One that SIGTERM ended did as it was told: its status is 0.
         """
-        self.send(signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(within_seconds)
-        self.send(signal.SIGKILL)
-        self._process.wait()
+        if not self._is_over:
+            self._end(within_seconds)
         status = self.status() or 0
         return 0 if status == _SIGNALLED + signal.SIGTERM else status
+
+    def _end(self, within_seconds: float) -> None:
+        until = time.monotonic() + within_seconds
+        self._signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(within_seconds)
+        while self._has_others() and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
+        self.kill()
+        self._process.wait()
+        self._is_over = True
+
+    def _has_others(self) -> bool:
+        """Whether processes of its group are left; they are looked for when it has ended."""
+        if self._process.returncode is None:
+            return False
+        with suppress(ChildProcessError):
+            while os.waitpid(-self._process.pid, os.WNOHANG)[0]:
+                pass  # as the first process of a container we are given those that it left
+        return self._signal(0)
+
+    def _signal(self, number: int) -> bool:
+        """Sends a signal to its group; whether there is one.
+
+        The group outlives its first process. When that was waited for and the group is empty, its
+        number may come to mean another one: nothing is sent after `stop`.
+        """
+        if self._is_over:
+            return False
+        try:
+            os.killpg(self._process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True

@@ -92,7 +92,8 @@ def _remove(directory: str) -> None:
 
 
 def _read(directory: str, name: str) -> str:
-    with open(os.path.join(directory, name), encoding="ascii") as file:
+    # Comments between the parts of a PEM file may be in any encoding.
+    with open(os.path.join(directory, name), encoding="ascii", errors="replace") as file:
         return file.read()
 
 

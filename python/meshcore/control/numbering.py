@@ -4,47 +4,60 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from meshcore.config import Source
+from meshcore.control import atomic
 
 
 def number(file: Path, sources: Sequence[Source], least: int) -> int:
     """Returns the number of what `sources` say, at least `least`; `file` remembers the last one.
 
-    The same text has the same number as long as nothing else came between. When `file` cannot be
-    written, it is the number after `least`.
+    The same text has the same number as long as nothing else came between. Any other text has a
+    greater number than the last one and than `least`, which may be in force. When `file` cannot
+    be written, every text is another one.
     """
     try:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with _locked(file):
+            known, last = _last(file)
+            digest = _digest(sources)
+            found = max(last, least) if digest == known else max(last, least) + 1
+            if (digest, found) != (known, last):
+                data = json.dumps({"digest": digest, "revision": found}).encode()
+                with suppress(OSError):
+                    atomic.write(str(file), data)
+            return found
     except OSError:
         return least + 1
-    with os.fdopen(descriptor, "r+", encoding="utf-8") as opened:
-        fcntl.flock(opened, fcntl.LOCK_EX)
-        known, last = _last(opened.read())
-        digest = _digest(sources)
-        found = last if digest == known else last + 1
-        found = max(found, least)
-        if (digest, found) != (known, last):
-            opened.seek(0)
-            opened.truncate()
-            json.dump({"digest": digest, "revision": found}, opened)
-        return found
 
 
-def _last(text: str) -> tuple[str, int]:
+@contextmanager
+def _locked(file: Path) -> Generator[None]:
+    """Lets one at a time in. The lock is a file of its own, because `file` is replaced."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    descriptor = os.open(file.with_name(f"{file.name}.lock"), flags, 0o600)
     try:
-        last = json.loads(text)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _last(file: Path) -> tuple[str, int]:
+    try:
+        last = json.loads(file.read_bytes())
         return str(last["digest"]), int(last["revision"])
-    except (ValueError, KeyError, TypeError):
-        return "", 0  # empty, or cut off: numbers only grow from what is in force
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return "", 0  # gone, or cut off: numbers only grow from what is in force
 
 
 def _digest(sources: Sequence[Source]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for source in sources:
         for part in (source.name, source.data):
-            data = part if isinstance(part, bytes) else part.encode()
+            # The name of a file may be any bytes, which Python writes as surrogates.
+            data = part if isinstance(part, bytes) else part.encode(errors="surrogatepass")
             digest.update(len(data).to_bytes(8, "big") + data)
     return digest.hexdigest()

@@ -137,8 +137,8 @@ def _set_access_log(mesh: Mesh, wanted: str | None, form: AccessLogFormat) -> No
 def _write(head: Head, mesh: Mesh | None) -> int:
     try:
         for line in (head, mesh):
-            json.dump(line, sys.stdout, separators=(",", ":"))
-            sys.stdout.write("\n")
+            # Not `json.dump`: only `dumps` is encoded in C, which is several times faster.
+            sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:  # the sidecar ended meanwhile
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains

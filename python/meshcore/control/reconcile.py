@@ -1,6 +1,7 @@
 """The line of a change: noticed -> parsed, checked, compiled -> in force."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from meshcore.control.compiler import Prepared
@@ -14,6 +15,23 @@ class DataPlane(Protocol):
 
     def apply(self, mesh: bytes, hooks: Iterable[Hook] | None = None) -> int:
         """Puts a mesh in force, with other hooks if some are given; returns its revision."""
+        ...
+
+
+class Plugins(Protocol):
+    """What loads plugins, and knows which are in force."""
+
+    @property
+    def are_owed(self) -> bool:
+        """Whether plugins were loaded that are not in force yet."""
+        ...
+
+    def load(self) -> Iterable[Hook]:
+        """Loads them; returns their hooks, which wait for `took_over`."""
+        ...
+
+    def took_over(self) -> None:
+        """Those that waited are in force."""
         ...
 
 
@@ -45,25 +63,29 @@ class Status(Protocol):
 def reconcile(
     changes: Iterable[Change],
     prepare: Callable[[Change], Prepared],
-    load: Callable[[], Iterable[Hook]],
+    plugins: Plugins,
     data_plane: DataPlane,
     status: Status,
 ) -> None:
     """Applies every change until there are no more.
 
     A change that fails anywhere leaves what is in force untouched and is reported to `status`;
-    the next change is tried as if nothing had happened.
+    the next change is tried as if nothing had happened. It brings the plugins as well, if those
+    of an earlier change were loaded and its documents refused.
     """
-    for change in changes:
+    for noticed in changes:
+        change = replace(noticed, plugins=noticed.plugins or plugins.are_owed)
         status.began(change)
         try:
-            hooks = load() if change.plugins else None
+            hooks = plugins.load() if change.plugins else None
             prepared = prepare(change)  # parse -> check -> compile, in a child process
-            if prepared.revision == status.revision:
+            if hooks is None and prepared.revision == status.revision:
                 status.same()
                 continue
             data_plane.apply(prepared.mesh, hooks)
         except MeshcoreError as error:
             status.rejected(error)
         else:
+            if hooks is not None:
+                plugins.took_over()
             status.applied(prepared)

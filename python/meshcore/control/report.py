@@ -17,9 +17,12 @@ from meshcore.native import Proxy
 from meshcore.sources.watch import Change
 
 if TYPE_CHECKING:
+    from meshcore.control.prepare import Head
     from meshcore.control.workload import Own
 
 _log = logging.getLogger("meshcore")
+# A trust domain and its aliases.
+_Trust = tuple[str, ...]
 
 
 class Report:
@@ -29,6 +32,8 @@ class Report:
         self._proxy = proxy
         self._last_good = last_good
         self._own: Own | None = None
+        self._trust: _Trust | None = None
+        self._last_trust: _Trust | None = None
         self._began = time.monotonic()
         self._tells_disk = True
         self.revision = 0
@@ -37,6 +42,7 @@ class Report:
         """The sidecar started, with the last good state if `refused`."""
         self.revision = prepared.revision
         self._own = prepared.head["own"]
+        self._trust = self._last_trust = _trust(prepared.head)
         if refused is None:
             self._keep(prepared)
             _warn(prepared)
@@ -85,7 +91,7 @@ class Report:
             self._tells_disk = True
 
     def _compare(self, prepared: Prepared) -> None:
-        """Says when the mesh has another idea of the sidecar's own workload."""
+        """Says when the mesh has another idea of the sidecar's own workload, or of trust."""
         own = prepared.head["own"]
         if own is None:
             _log.warning("%s; the sidecar goes on as it was", prepared.head["own_missing"])
@@ -96,6 +102,17 @@ class Report:
                 " and ".join(names), own["name"],
             )  # fmt: skip
         self._own = own or self._own
+        trust = _trust(prepared.head)
+        if trust not in {self._trust, self._last_trust}:
+            _log.warning(
+                "the mesh has another trustDomain or trustDomainAliases: restart the sidecar to"
+                " take them over, its certificate is as it was"
+            )
+        self._last_trust = trust
+
+
+def _trust(head: "Head") -> _Trust:
+    return head["trust_domain"], *head["trust_domain_aliases"]
 
 
 def _warn(prepared: Prepared) -> None:

@@ -1,7 +1,9 @@
 """What `meshcore run` was asked for, handed from the command line to the sidecar's process."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
+from zlib import crc32
 
 # Name of the file in the state directory that confirms large removals when it is touched.
 CONFIRM = "confirm"
@@ -104,5 +106,9 @@ class Settings:
 
 
 def mesh_name(mesh: str) -> str:
-    """Returns a short name of a mesh among those that share a state directory."""
-    return mesh.rstrip("/").rpartition("/")[2]
+    """Returns a short name of a mesh among those that share a state directory.
+
+    Two of the same name in other places are told apart by a number of their whole path.
+    """
+    path = mesh.rstrip("/")
+    return f"{path.rpartition('/')[2]}-{crc32(os.fsencode(path)):08x}"

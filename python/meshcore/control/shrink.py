@@ -7,7 +7,7 @@ that was emptied by mistake looks like a mesh that is meant to be open.
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from meshcore.config.resources import Mesh, Workload
 from meshcore.control.settings import CONFIRM, Wanted
@@ -157,17 +157,21 @@ def _list(names: Iterable[str]) -> str:
 def _is_confirmed(mesh: Path, state: Path) -> bool:
     try:
         confirmed_ns = (state / CONFIRM).stat().st_mtime_ns
-    except OSError:
+        return confirmed_ns >= max(_changed_ns(mesh))
+    except OSError:  # nobody confirmed it, or a file went while we looked
         return False
-    return confirmed_ns >= max(_changed_ns(mesh), default=0)
 
 
 def _changed_ns(mesh: Path) -> Iterator[int]:
     """Yields when each file or directory changed last, which no copy can set back."""
     yield mesh.stat().st_ctime_ns
-    for folder, below, files in os.walk(mesh):
+    for folder, below, files in os.walk(mesh, onerror=_raise) if mesh.is_dir() else ():
         below[:] = [name for name in below if not name.startswith(".")]
         yield Path(folder).stat().st_ctime_ns
         for name in files:
-            if name.endswith((".yaml", ".yml")):
+            if name.endswith((".yaml", ".yml")) and not name.startswith("."):
                 yield Path(folder, name).stat().st_ctime_ns
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error

@@ -1,5 +1,6 @@
 """What the decorators take, checked when the plugin is loaded."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 _MAX_TIMEOUT_MS = 60_000
 _MAX_CACHE_MS = 24 * 3_600_000
+# Two colons at least: one is before a port.
+_IPV6 = re.compile(r"[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*")
 
 
 class Stage(StrEnum):
@@ -78,7 +81,7 @@ class RouteOptions(TypedDict, total=False):
     order: int
     """Hooks of one stage are called from low to high; 0 if left out."""
     hosts: Sequence[str]
-    """Hosts the hook is called for, exact or `*.suffix`; all if left out."""
+    """Hosts the hook is called for, without ports, exact or `*.suffix`; all if left out."""
     match: Match
     blocking: bool
     """The hook waits for something (a file, a server): never call it on a worker."""
@@ -226,11 +229,21 @@ def _match(written: object) -> Match:
 
 
 def _hosts(written: object) -> tuple[str, ...]:
-    hosts = tuple(host.lower() for host in _texts("hosts", written))
-    for host in hosts:
-        if "*" in host.removeprefix("*.") or "/" in host:
-            raise PluginError(f"host {host!r} is neither a name nor *.suffix")
-    return hosts
+    return tuple(_host(host) for host in _texts("hosts", written))
+
+
+def _host(written: str) -> str:
+    """Returns a host as the data plane finds it in a request: no port, no dot at the end."""
+    host = written.lower().removesuffix(".")
+    address = host.removeprefix("[").removesuffix("]")
+    if _IPV6.fullmatch(address):
+        return f"[{address}]"
+    if ":" in host:
+        raise PluginError(f"host {written!r} has a port: write the host without its port")
+    name = host.removeprefix("*.")
+    if not name or "*" in name or "/" in name:
+        raise PluginError(f"host {written!r} is neither a name nor *.suffix")
+    return host
 
 
 def _paths(written: object) -> tuple[str, ...]:

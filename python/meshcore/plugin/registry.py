@@ -43,8 +43,6 @@ class Plugin:
     name: str
     path: str
     generation: int
-    description: str
-    """First line of the module's docstring."""
     hooks: tuple[Hook, ...]
     module: ModuleType = field(repr=False, compare=False)
 
@@ -73,8 +71,6 @@ class Registry:
             sys.modules.pop(before.module.__name__, None)
         return plugin
 
-    reload = load
-
     def unload(self, path: str) -> None:
         """Forgets a plugin; nothing happens if it is not loaded."""
         plugin = self._plugins.pop(path, None)
@@ -90,10 +86,6 @@ class Registry:
         """Returns all hooks in the order they are called."""
         every = (hook for plugin in self._plugins.values() for hook in plugin.hooks)
         return sorted(every, key=lambda hook: hook.spec.options.order)
-
-    def to_native(self) -> tuple[bytes, list[tuple[int, Callable[..., object]]]]:
-        """Returns the hooks as JSON, and their functions by number."""
-        return to_native(self.hooks())
 
 
 def to_native(hooks: Iterable[Hook]) -> tuple[bytes, list[tuple[int, Callable[..., object]]]]:
@@ -120,8 +112,7 @@ def load(path: str) -> Plugin:
         )
     specs.sort(key=lambda spec: spec.options.order)
     hooks = tuple(Hook(next(_hook_ids), name, spec) for spec in specs)
-    description = (module.__doc__ or "").strip().partition("\n")[0]
-    return Plugin(name, path, generation, description, hooks, module)
+    return Plugin(name, path, generation, hooks, module)
 
 
 def _plugin_name(path: str) -> str:

@@ -73,8 +73,15 @@ def _below(directory: Path, depth: int, problems: list[Diagnostic]) -> Iterator[
         path = Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
             yield from _below(path, depth + 1, problems)
-        elif path.suffix in _SUFFIXES and not entry.is_dir():
+        elif path.suffix in _SUFFIXES and not _leads_to_directory(entry):
             yield path
+
+
+def _leads_to_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, for one: reading it says what is wrong
+        return False
 
 
 def _read_one(path: Path, left_bytes: int, problems: list[Diagnostic]) -> Source | None:
@@ -86,7 +93,7 @@ def _read_one(path: Path, left_bytes: int, problems: list[Diagnostic]) -> Source
     if data is None:
         return None
     try:
-        return Source(str(path), data.decode("utf-8-sig"))
+        return Source(_name(path), data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         message = f"not UTF-8: byte 0x{data[error.start]:02x} in line {line} cannot be read"
@@ -127,5 +134,10 @@ def _why(error: OSError) -> str:
 
 def _problem(path: Path, message: str, hint: str = "") -> Diagnostic:
     return Diagnostic(
-        severity=Severity.ERROR, code="MC0003", message=message, file=str(path), hint=hint
+        severity=Severity.ERROR, code="MC0003", message=message, file=_name(path), hint=hint
     )
+
+
+def _name(path: Path) -> str:
+    """Returns a path as text, in which bytes that are not UTF-8 are written out."""
+    return os.fsencode(path).decode(errors="backslashreplace")

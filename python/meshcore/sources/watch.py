@@ -10,8 +10,9 @@ one file takes 2 microseconds, and looks become rarer when there are many.
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from threading import Event
+from queue import Empty, SimpleQueue
 
 # How often files are looked at.
 EVERY_SECONDS = 0.25
@@ -40,7 +41,8 @@ class Watch:
         self._documents = documents
         self._plugins = plugins
         self._seen = self._look()
-        self._woken = Event()
+        # Of what may be used in a signal's handler, whatever it interrupts; an event may not.
+        self._woken: SimpleQueue[None] = SimpleQueue()
         self._is_asked = False
         self.is_closed = False
         """Whether there are no more changes."""
@@ -48,19 +50,19 @@ class Watch:
     def ask(self) -> None:
         """Makes a change of everything now, whether or not a file changed."""
         self._is_asked = True
-        self._woken.set()
+        self._woken.put(None)
 
     def close(self) -> None:
         """Ends `changes`."""
         self.is_closed = True
-        self._woken.set()
+        self._woken.put(None)
 
     def changes(self) -> Iterator[Change]:
         """Yields changes as they are noticed, until the watch is closed."""
         pause = EVERY_SECONDS
         while True:
-            self._woken.wait(pause)
-            self._woken.clear()
+            with suppress(Empty):
+                self._woken.get(timeout=pause)
             if self.is_closed:
                 return
             if self._is_asked:

@@ -231,13 +231,20 @@ def _spec(hook: AnyHook, stage: Stage) -> HookSpec:
 
 def _meets(spec: HookSpec, request: TestRequest) -> bool:
     options, values = spec.options, request.facts.values
-    host = (values["request.host"] or "").lower().partition(":")[0]
+    host = _without_port(values["request.host"] or "")
     path = values["request.path"] or ""
     return (
         (not options.methods or values["request.method"] in options.methods)
         and (not options.paths or path.startswith(options.paths))
         and (not options.hosts or any(_is_host(host, wanted) for wanted in options.hosts))
     )
+
+
+def _without_port(authority: str) -> str:
+    """Returns the host as the data plane compares it: in lower case, no dot at the end."""
+    address, bracket, _ = authority.partition("]")
+    host = address + bracket if bracket else authority.partition(":")[0]
+    return host.lower().removesuffix(".")
 
 
 def _is_host(host: str, wanted: str) -> bool:

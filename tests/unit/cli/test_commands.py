@@ -4,6 +4,8 @@ import json
 import stat
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import yaml
@@ -164,6 +166,39 @@ def test_status_of_a_port_that_does_not_answer_is_not_ready():
     assert "127.3.4.5:1 does not answer: connection refused" in result.stdout
 
 
+@pytest.mark.parametrize("port", ["abc", "99999"])
+def test_status_of_what_is_no_port_is_not_ready(port):
+    result = meshcore("status", "--admin", f"127.0.0.1:{port}")
+    assert result.returncode == 3, result.stderr
+    assert f"127.0.0.1:{port} does not answer: " in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "body"),
+    [
+        (404, b'{"error": "not found"}'),
+        (200, b'{"error": "not found"}'),
+        (404, b'{"state": "ready", "revision": 1, "node": {}}'),
+        (200, b'{"state": "ready", "revision": 1, "node": "web"}'),
+        (200, b"[]"),
+    ],
+)
+def test_status_of_another_program_is_not_ready(code, body):
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(code)
+            self.end_headers()
+            self.wfile.write(body)
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        result = meshcore("status", "--admin", f"127.0.0.1:{server.server_port}")
+        thread.join()
+    assert result.returncode == 3, result.stderr
+    assert "does not answer: what listens there is no sidecar" in result.stdout
+
+
 def test_the_authority_is_secret_and_made_once(tmp_path):
     file, ca = tmp_path / "mesh.yaml", tmp_path / ".meshcore" / "ca"
     file.write_text(GOOD)
@@ -188,6 +223,16 @@ def test_an_identity_that_cannot_be_is_refused(tmp_path):
     assert result.returncode == 1
     assert "is not spiffe://" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_place_for_certificates_that_is_a_file_is_said(tmp_path):
+    file, out = tmp_path / "mesh.yaml", tmp_path / "out"
+    file.write_text(GOOD)
+    out.write_text("")
+    result = meshcore("cert", "issue", "--mesh", file, "--service-account", "a", "--out", out)
+    assert (result.returncode, result.stderr) == (
+        1, f"error: {out}: file exists, give a directory as --out\n",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("text", [None, "", "# nothing yet\n"])

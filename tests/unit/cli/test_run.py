@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.harness import get, meshcore, until
 
+from meshcore.control.application import STOP_SECONDS
+
 pytest.importorskip("meshcore.native")
 pytestmark = pytest.mark.native
 
@@ -106,6 +108,17 @@ def test_a_second_signal_ends_at_once(mesh):
                 assert one.wait() == 130
 
 
+def test_a_second_signal_ends_an_application_that_ignores_the_first(mesh):
+    ready, asked = mesh.directory / "started", mesh.directory / "asked"
+    script = f"trap 'touch {asked}' TERM; touch {ready}; while :; do sleep 0.05; done"
+    one = mesh.start("--service", "web", command=("sh", "-c", script))
+    until(ready.exists, "application")
+    one.send(signal.SIGTERM)
+    until(asked.exists, "signal to the application")
+    one.send(signal.SIGTERM)
+    assert one.process.wait(STOP_SECONDS / 2) == 130
+
+
 def test_the_application_gives_the_exit_status(mesh):
     one = mesh.start("--service", "web", command=mesh.application("10:80", "web", 7))
     until(lambda: get(f"{mesh.network}.10:80")[0] == 200, "application")
@@ -142,6 +155,14 @@ def test_what_is_wrong_is_said(mesh, arguments, status, text):
     result = meshcore("run", "--mesh", mesh.file, *arguments)
     assert result.returncode == status, result.stderr
     assert text in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+
+
+def test_a_ready_file_that_cannot_be_written_is_said(mesh):
+    file = mesh.directory / "nowhere" / "ready"
+    result = meshcore("run", "--mesh", mesh.file, "--service", "web", "--ready-file", file)
+    assert result.returncode == 1
+    assert f"error: {file}: no such file or directory, give a file in a dir" in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -249,6 +270,22 @@ def test_plugins_are_reloaded_and_a_bad_one_is_refused(mesh):
     until(lambda: answer() == (419, b"two"), "the new policy")
     _, text = get(one.addresses["metrics"], "/metrics")
     assert b"meshcore_hook_" in text
+
+
+def test_a_plugin_saved_beside_bad_documents_comes_with_the_good_ones(mesh):
+    plugin = mesh.directory / "policy.py"
+    source = "from meshcore.plugin import authorize, deny\n@authorize\ndef check(request):\n"
+    plugin.write_text(f"{source}    return deny(418, 'one')\n")
+    mesh.edit("    allow: [web]\n", "")
+    one = mesh.start("--service", "reviews", "--version", "v1", "--plugin", plugin)
+    good = mesh.file.read_text()
+    mesh.edit("v1: 100", "v1: 1")
+    until(lambda: one.status()["refusals"], "refusal")
+    plugin.write_text(f"{source}    return deny(419, 'two')\n")
+    until(lambda: len(one.status()["refusals"]) > 1, "second refusal")
+    mesh.file.write_text(good)
+    until(lambda: not one.status()["refusals"], "the good documents")
+    assert get(one.addresses["inbound"], host="reviews:9080") == (419, b"two")
 
 
 def test_the_process_stays_lean(mesh):

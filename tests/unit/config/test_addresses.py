@@ -1,6 +1,6 @@
 import pytest
 
-from meshcore.config.addresses import full_name, is_cidr, is_host
+from meshcore.config.addresses import full_name, is_cidr, is_host, is_ip
 
 
 @pytest.mark.parametrize(
@@ -35,5 +35,12 @@ def test_blocks():
     assert is_cidr("10.0.0.1")
     assert is_cidr("10.0.0.1/8")
     assert is_cidr("2001:db8::/32")
-    for bad in ("", "10.0.0", "10.0.0.1/33", "x", "010.0.0.1", "1.2.3.4/99"):
+    for bad in ("", "10.0.0", "10.0.0.1/33", "x", "010.0.0.1", "1.2.3.4/99", "10.0.0.1/"):
         assert not is_cidr(bad), bad
+
+
+def test_blocks_that_the_data_plane_does_not_know():
+    for bad in ("10.0.0.0/255.0.0.0", "10.0.0.0/0.255.255.255", "fe80::1%eth0", "fe80::%1/64"):
+        assert not is_cidr(bad), bad
+    assert is_ip("fe80::1")
+    assert not is_ip("fe80::1%eth0")

@@ -68,11 +68,14 @@ def refusals(paths):
 def test_everything_that_cannot_be_read_is_said(tmp_path):
     (tmp_path / "bad.yaml").write_bytes(b"a: 1\nb: \xff\n")
     (tmp_path / "dangling.yaml").symlink_to("nowhere")
-    messages = refusals([tmp_path / "none", tmp_path])
+    (tmp_path / "itself.yaml").symlink_to("itself.yaml")
+    messages = refusals([tmp_path / "none", tmp_path, tmp_path / "itself.yaml"])
     assert messages == [
         "no such file or directory",
+        "too many levels of symbolic links",
         "not UTF-8: byte 0xff in line 2 cannot be read",
         "no such file or directory",
+        "too many levels of symbolic links",
     ]
 
 
@@ -112,3 +115,11 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(path)
     assert refusals([path]) == ["neither a file nor a directory"]
     assert refusals(["/dev/zero"]) == ["neither a file nor a directory"]
+
+
+def test_a_name_that_is_not_utf_8_is_shown_with_its_bytes(tmp_path):
+    write(Path(os.fsdecode(bytes(tmp_path) + b"/\xff.yaml")))
+    assert names(read([tmp_path]), tmp_path) == ["\\xff.yaml"]
+    with pytest.raises(UnreadableSource) as raised:
+        read([os.fsdecode(bytes(tmp_path) + b"/\xfe.yaml")])
+    assert raised.value.diagnostics[0].file == f"{tmp_path}/\\xfe.yaml"

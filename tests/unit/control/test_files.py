@@ -80,6 +80,18 @@ class TestAuthority:
         with pytest.raises(CertificateError, match="use --state or --cert"):
             self.authority.open_or_create(str(tmp_path / "file" / "ca"), "td")
 
+    def test_comments_may_be_in_any_encoding_and_parts_may_not(self, tmp_path):
+        directory = str(tmp_path / "ca")
+        root = self.authority.open_or_create(directory, "td").root
+        for file in (tmp_path / "ca" / "ca-cert.pem", tmp_path / "ca" / "ca-key.pem"):
+            good = file.read_bytes()
+            file.write_bytes(b"Ren\xe9's\n" + good)
+            assert root in self.authority.load(directory).root
+            file.write_bytes(good.replace(b"-----\n", b"-----\n\xff", 1))
+            with pytest.raises(CertificateError):
+                self.authority.load(directory)
+            file.write_bytes(good)
+
     def test_one_that_others_may_read_is_not_used(self, tmp_path):
         directory = tmp_path / "ca"
         self.authority.open_or_create(str(directory), "td")

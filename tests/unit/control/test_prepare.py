@@ -27,6 +27,57 @@ def test_a_sidecar_that_ended_before_the_answer_leaves_no_traceback(tmp_path):
         assert child.wait(30) == 1
 
 
+@pytest.fixture
+def answer(tmp_path):
+    """What the child answers about a mesh: exit status, head and mesh."""
+
+    def _answer(mesh, **more):
+        request = {
+            "mesh": str(mesh), "state": str(tmp_path),
+            "wanted": {"service": "a", "namespace": "default", "ports": []}, "access_log": None,
+            "above": 0, "in_force": None, "is_new": False, "allow_shrink": False, **more,
+        }  # fmt: skip
+        done = subprocess.run(
+            COMMAND, input=json.dumps(request).encode(), capture_output=True, check=False,
+            timeout=30,
+        )  # fmt: skip
+        assert done.stderr == b""
+        head, written = map(json.loads, done.stdout.splitlines())
+        return done.returncode, head, written
+
+    return _answer
+
+
+def test_a_mesh_is_written_as_json(answer, tmp_path):
+    (tmp_path / "mesh.yaml").write_text("services: {a: {port: 80}}\n")
+    status, head, mesh = answer(tmp_path, above=8)
+    assert status == 0
+    assert (head["revision"], mesh["revision"], head["services"]) == (9, 9, 1)
+    assert mesh["services"][0]["origin"]["file"] == str(tmp_path / "mesh.yaml")
+    assert head["diagnostics"] == []
+
+
+def test_what_is_refused_has_no_mesh(answer, tmp_path):
+    (tmp_path / "mesh.yaml").write_text("services: {a: {prot: 80}}\n")
+    status, head, mesh = answer(tmp_path)
+    assert (status, mesh) == (65, None)
+    assert {d["code"] for d in head["diagnostics"]} == {"IST0106"}
+    assert {d["line"] for d in head["diagnostics"]} == {1}
+
+
+def test_what_cannot_be_read_is_refused(answer, tmp_path):
+    status, head, mesh = answer(tmp_path / "none")
+    assert (status, mesh) == (65, None)
+    assert head["diagnostics"][0]["message"] == "no such file or directory"
+
+
+def test_letters_of_all_languages_leave_no_traceback(answer, tmp_path):
+    (tmp_path / "mesh.yaml").write_text("services: {é: {port: 80}}\n", encoding="utf-8")
+    status, head, mesh = answer(tmp_path)
+    assert (status, mesh) == (65, None)
+    assert "é" in head["diagnostics"][0]["message"]
+
+
 MESH = "services: {web: {port: 80, endpoints: ['127.0.0.1:80']}}\n"
 CONFIG = "---\napiVersion: meshcore.io/v1\nkind: MeshConfig\nspec: "
 JSON, TEXT, OWN = "json", {"text": None}, {"text": "%METHOD%"}

@@ -75,6 +75,33 @@ def test_a_file_with_an_old_time_is_not_confirmed_by_it(places):
         check(mesh(4), mesh(0), WEB, *places)
 
 
+def confirm(state):
+    future = time.time_ns() + 10**9
+    (state / "confirm").touch()
+    os.utime(state / "confirm", ns=(future, future))
+
+
+def test_hidden_files_do_not_stand_in_the_way_of_a_confirmation(places):
+    documents, state = places
+    (documents / ".#mesh.yaml").symlink_to("somebody@host.1234")
+    confirm(state)
+    check(mesh(4), mesh(0), WEB, *places)
+
+
+def test_a_mesh_in_one_file_is_confirmed(places):
+    documents, state = places
+    confirm(state)
+    check(mesh(4), mesh(0), WEB, documents / "a.yaml", state)
+
+
+def test_what_cannot_be_looked_at_is_not_confirmed(places):
+    documents, state = places
+    (documents / "gone.yaml").symlink_to("nowhere")
+    confirm(state)
+    with pytest.raises(ConfigError, match="removes 4 of 4"):
+        check(mesh(4), mesh(0), WEB, *places)
+
+
 SHORT = """
 services:
   reviews: {port: 9080, endpoints: ["127.0.0.1:9080"], allow: [web]}

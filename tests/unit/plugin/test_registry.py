@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from meshcore.errors import PluginRejected
-from meshcore.plugin.registry import Registry, load
+from meshcore.plugin.registry import Registry, load, to_native
 
 HEAD = "from meshcore.plugin import *\n"
 
@@ -43,6 +43,16 @@ def premium(request): return allow()
         "on_error": "deny",
         "mode": "inline",
     }
+
+
+def test_hosts_are_written_as_requests_name_them(write):
+    path = write("""
+@authorize(hosts=["Reviews.", "*.A.example", "10.0.0.1", "::1", "[2001:DB8::1]"])
+def hosts(request): return allow()
+""")
+    (hook,) = load(path).hooks
+    names = ["reviews", "*.a.example", "10.0.0.1", "[::1]", "[2001:db8::1]"]
+    assert hook.to_model()["hosts"] == names
 
 
 @pytest.mark.parametrize(
@@ -108,6 +118,9 @@ def test_defaults_are_safe(write, source, wanted):
         ("@authorize(order='1')\ndef f(r): ...", "give int"),
         ("@authorize(order=True)\ndef f(r): ...", "give int"),
         ("@authorize(hosts=['a/b'])\ndef f(r): ...", r"neither a name nor \*.suffix"),
+        ("@authorize(hosts=['*.'])\ndef f(r): ...", r"neither a name nor \*.suffix"),
+        ("@authorize(hosts=['a:80'])\ndef f(r): ...", "'a:80' has a port: write the host without"),
+        ("@authorize(hosts=['[::1]:80'])\ndef f(r): ...", "write the host without its port"),
         ("@authorize(match={'path': '/'})\ndef f(r): ...", "match is"),
         ("@authorize(match={'paths': ['a']})\ndef f(r): ...", "is no prefix"),
         ("@authorize(match={'paths': ['/a/*']})\ndef f(r): ...", "is no prefix"),
@@ -130,10 +143,10 @@ def test_a_bad_new_file_leaves_the_generation_before_in_force(write):
     first = registry.load(path)
     write("@authorize\ndef new(r) return allow()")
     with pytest.raises(PluginRejected, match=r"policy.py:3: expected ':'"):
-        registry.reload(path)
+        registry.load(path)
     assert registry.plugins == (first,)
     write("@authorize\ndef new(r): return allow()")
-    second = registry.reload(path)
+    second = registry.load(path)
     assert [hook.name for hook in registry.hooks()] == ["policy.new"]
     assert second.generation > first.generation
     assert second.hooks[0].id > first.hooks[0].id
@@ -145,7 +158,7 @@ def test_hooks_of_all_plugins_are_in_their_order(write):
     registry.load(write("@authorize(order=5)\ndef a(r): ...\n@authorize\ndef b(r): ...", "x.py"))
     registry.load(write("@authorize(order=-1)\ndef c(r): ...\n@route\ndef d(r): ...", "y-z.py"))
     assert [hook.name for hook in registry.hooks()] == ["y_z.c", "x.b", "y_z.d", "x.a"]
-    described, functions = registry.to_native()
+    described, functions = to_native(registry.hooks())
     ids = [hook["id"] for hook in json.loads(described)]
     assert ids == [number for number, _ in functions]
     registry.unload(registry.plugins[0].path)

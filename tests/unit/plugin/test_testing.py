@@ -15,6 +15,7 @@ from meshcore.plugin import (
     route,
 )
 from meshcore.testing import (
+    PluginTest,
     assert_cache_sound,
     request,
     response,
@@ -167,3 +168,23 @@ def test_what_is_no_hook_is_refused():
         run_authorize(lambda _: allow(), request())
     with pytest.raises(PluginError, match="declares no reads"):
         assert_cache_sound(authorize(lambda _: allow()), [])
+
+
+@pytest.mark.parametrize(
+    ("host", "is_met"),
+    [
+        ("reviews", True),
+        ("Reviews.:9080", True),
+        ("[::1]:80", True),
+        ("[::2]", False),
+        ("a", False),
+    ],
+)
+def test_hosts_are_met_as_in_the_data_plane(tmp_path, host, is_met):
+    (tmp_path / "policy.py").write_text("""
+from meshcore.plugin import authorize, deny
+@authorize(hosts=["reviews", "::1"])
+def refuse(request): return deny(418)
+""")
+    outcome = PluginTest(str(tmp_path / "policy.py")).authorize(request(host=host))
+    assert (outcome.status == 418) is is_met

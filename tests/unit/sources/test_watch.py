@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -124,3 +126,36 @@ def test_files_that_never_rest_are_read_all_the_same(directory, monkeypatch):
     numbers = iter(range(10**6))
     monkeypatch.setattr(one, "_look", lambda: (next(numbers), 0))
     assert one._settled() == Change(documents=True)
+
+
+ASKED_BY_SIGNALS = """
+import signal, time
+from meshcore.sources.watch import Watch
+
+one = Watch([])
+signal.signal(signal.SIGALRM, lambda *_: one.ask())
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+until = time.monotonic() + 0.5
+while time.monotonic() < until:
+    one.ask()
+signal.setitimer(signal.ITIMER_REAL, 0)
+print("done")
+"""
+
+
+def test_a_signal_may_ask_while_others_do():
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED_BY_SIGNALS], capture_output=True, check=True, timeout=10
+    )
+    assert done.stdout == b"done\n"
+
+
+def test_it_is_asked_once_however_often(directory, monkeypatch):
+    monkeypatch.setattr(watch, "EVERY_SECONDS", 0.01)
+    one = Watch([str(directory)])
+    for _ in range(3):
+        one.ask()
+    changes = one.changes()
+    assert next(changes) == Change(documents=True)
+    one.close()
+    assert list(changes) == []

@@ -10,7 +10,12 @@ from meshcore.config.document import Document
 from meshcore.config.models.service_entry import ServiceEntry
 from meshcore.errors import Diagnostic, Severity
 
-NOT_APPLIED = FieldTable({"endpoints[].network": "all networks are one"})
+NOT_APPLIED = FieldTable(
+    {
+        "endpoints[].locality": "localities are not looked at",
+        "endpoints[].network": "all networks are one",
+    }
+)
 
 
 def check_document(document: Document[ServiceEntry], world: World) -> Iterator[Diagnostic]:

@@ -9,7 +9,12 @@ from meshcore.config.models.workload_entry import OWN_LABELS, WorkloadEntry
 from meshcore.config.suggest import did_you_mean
 from meshcore.errors import Diagnostic, Severity
 
-NOT_APPLIED = FieldTable({"network": "all networks are one"})
+NOT_APPLIED = FieldTable(
+    {
+        "locality": "localities are not looked at",
+        "network": "all networks are one",
+    }
+)
 
 
 def check_document(document: Document[WorkloadEntry], world: World) -> Iterator[Diagnostic]:

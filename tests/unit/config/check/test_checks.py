@@ -186,6 +186,7 @@ def traffic(blocks):
 
 
 WARMUP = "loadBalancer: {warmup: {duration: 1s}}"
+ENDPOINT = "{{hosts: [a.b], resolution: STATIC, endpoints: [{{address: 10.0.0.9, {}}}]}}"
 NOT_APPLIED = {
     "VirtualService": [
         ("http.mirror", http("{host: reviews}", ", mirror: {host: reviews}")),
@@ -217,12 +218,13 @@ NOT_APPLIED = {
             traffic("tls: {mode: SIMPLE, credentialName: x}"),
         ),
     ],
-    "WorkloadEntry": [("network", "{address: 10.0.0.9, network: n}")],
+    "WorkloadEntry": [
+        ("network", "{address: 10.0.0.9, network: n}"),
+        ("locality", "{address: 10.0.0.9, locality: a/b}"),
+    ],
     "ServiceEntry": [
-        (
-            "endpoints.network",
-            "{hosts: [a.b], resolution: STATIC, endpoints: [{address: 10.0.0.9, network: n}]}",
-        ),
+        ("endpoints.network", ENDPOINT.format("network: n")),
+        ("endpoints.locality", ENDPOINT.format("locality: a/b")),
     ],
     "AuthorizationPolicy": [
         (

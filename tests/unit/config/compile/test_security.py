@@ -239,6 +239,8 @@ def test_custom_is_refused_and_would_deny(document):
         ("{from: [{source: {principals: ['']}}]}", "must not be empty"),
         ("{from: [{source: {principal: [a]}}]}", "unknown field"),
         ("{from: [{source: {ipBlocks: [a]}}]}", "is not an IP address or CIDR"),
+        ("{from: [{source: {ipBlocks: [10.0.0.0/255.0.0.0]}}]}", "is not an IP address or CIDR"),
+        ("{from: [{source: {ipBlocks: ['fe80::1%eth0']}}]}", "is not an IP address or CIDR"),
         ("{from: [{source: {serviceAccounts: ['*']}}]}", "is not a service account"),
         ("{from: [{source: {serviceAccounts: [a/b/c]}}]}", "is not a service account"),
         ("{from: [{source: {serviceAccounts: [a], namespaces: [b]}}]}", "Cannot set"),

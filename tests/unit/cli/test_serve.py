@@ -1,0 +1,38 @@
+"""A sidecar whose parts are not real."""
+
+import os
+from unittest.mock import Mock
+
+import pytest
+
+from meshcore.control.settings import Settings, Wanted
+
+serve = pytest.importorskip("meshcore.cli.serve")
+
+
+@pytest.fixture
+def sidecar(tmp_path):
+    """Makes a sidecar whose data plane runs without end."""
+
+    def _sidecar(**more):
+        settings = Settings(Wanted("web", "default"), "mesh", "0", str(tmp_path), **more)
+        one = serve.Sidecar(settings, *(Mock() for _ in range(6)))
+        one.proxy.wait.return_value = False
+        one.proxy.addresses.return_value = {"outbound": "127.0.0.1:1"}
+        one.renewal.materials.identity = "spiffe://td/ns/default/sa/web"
+        one.watch.is_closed = True
+        one.report.revision = 1
+        return one
+
+    return _sidecar
+
+
+def test_a_fault_does_not_leave_the_application_behind(sidecar):
+    one = sidecar(command=("sleep", "60"))
+    one.renewal.turn.side_effect = RuntimeError("fault")
+    with pytest.raises(RuntimeError, match="fault"):
+        one.run()
+    assert one.application.status() == 143
+    with pytest.raises(ProcessLookupError):
+        os.killpg(one.application._process.pid, 0)
+    one.proxy.stop.assert_called()
