@@ -65,6 +65,8 @@ def measure(port: int, pid: int) -> Measured:
 def main() -> None:
     """Measures those that are named, or all of `PROXIES`, in turns, and prints a table."""
     names = sys.argv[1:] or list(PROXIES)
+    if unknown := sorted(set(names) - (PROXIES | OTHERS).keys()):
+        raise SystemExit(f"no proxy {', '.join(unknown)}: there are {', '.join(PROXIES | OTHERS)}")
     with tempfile.TemporaryDirectory(prefix="meshcore-bench-") as scratch, ExitStack() as stack:
         directory = Path(scratch)
         directory.chmod(0o755)  # nginx and HAProxy may give up root

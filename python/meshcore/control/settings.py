@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from zlib import crc32
 
 # Name of the file in the state directory that confirms large removals when it is touched.
@@ -110,5 +111,5 @@ def mesh_name(mesh: str) -> str:
 
     Two of the same name in other places are told apart by a number of their whole path.
     """
-    path = mesh.rstrip("/")
-    return f"{path.rpartition('/')[2]}-{crc32(os.fsencode(path)):08x}"
+    path = Path(mesh).absolute()  # not resolved: a ConfigMap's link leads elsewhere each time
+    return f"{path.name}-{crc32(os.fsencode(path)):08x}"

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 from meshcore.control.settings import Settings, Wanted, mesh_name
 
@@ -11,6 +12,7 @@ def test_meshes_of_one_name_in_two_places_are_told_apart():
     assert key("/a/mesh.yaml") != key("/b/mesh.yaml")
     assert key("/a/mesh/") == key("/a/mesh")
     assert mesh_name("/a/mesh.yaml") != mesh_name("/b/mesh.yaml")
+    assert mesh_name("mesh.yaml") == mesh_name(f"{Path.cwd()}/mesh.yaml")
 
 
 def test_a_key_is_the_name_of_a_file():
