@@ -17,6 +17,7 @@
 mod application;
 mod certificates;
 mod client;
+mod closed;
 mod full;
 pub mod h2;
 mod mesh;
@@ -30,6 +31,7 @@ use std::time::Duration;
 pub use application::{Application, Reply, Seen};
 pub use certificates::TestCa;
 pub use client::{Answer, Client, ask};
+pub use closed::ClosedPort;
 pub use full::FullListener;
 pub use mesh::{MeshBuilder, host, origin, rule};
 pub use scripted::{Gate, Scripted, Step};

@@ -1,6 +1,6 @@
 //! Upstreams that answer with nonsense, or not at all.
 
-use meshcore_testkit::{Application, Client, Scripted, Sidecar, Step};
+use meshcore_testkit::{Application, Client, ClosedPort, Scripted, Sidecar, Step};
 
 use crate::{get, mesh_of, sidecar_to};
 
@@ -59,8 +59,8 @@ fn an_upstream_that_closes_without_an_answer_is_a_503() {
 
 #[test]
 fn an_upstream_that_refuses_is_a_503() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let sidecar = sidecar_to(&[closed]);
+    let closed = ClosedPort::new();
+    let sidecar = sidecar_to(&[closed.address()]);
     let mut client = Client::connect(sidecar.outbound());
     assert_eq!(client.ask(get("/")).status(), 503);
     let labels = [("response_code", "503"), ("response_flags", "UF,URX")];

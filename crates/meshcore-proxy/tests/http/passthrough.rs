@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use meshcore_testkit::{Application, Client, MeshBuilder, Sidecar, origin};
+use meshcore_testkit::{Application, Client, ClosedPort, MeshBuilder, Sidecar, origin};
 use serde_json::json;
 
 use crate::mesh_of;
@@ -55,9 +55,9 @@ fn a_service_that_is_found_by_name_is_reached_by_the_first_request() {
 
 #[test]
 fn an_unknown_host_that_does_not_answer_is_a_503() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = ClosedPort::new();
     let sidecar = Sidecar::outbound_to(&MeshBuilder::new());
-    assert_eq!(to(&sidecar, &closed.to_string()).status(), 503);
+    assert_eq!(to(&sidecar, &closed.address().to_string()).status(), 503);
     let labels = [("destination_service_name", "PassthroughCluster"), ("response_flags", "UF")];
     sidecar.series("istio_requests_total", &labels, 1);
 }

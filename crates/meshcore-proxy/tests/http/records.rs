@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use meshcore_testkit::{Application, Client, Gate, MeshBuilder, Scripted, Sidecar, Step, WITHIN};
-use meshcore_testkit::{host, rule};
+use meshcore_testkit::{Application, Client, ClosedPort, Gate, MeshBuilder, Scripted, Sidecar};
+use meshcore_testkit::{Step, WITHIN, host, rule};
 use serde_json::{Value, json};
 
 use crate::{get, mesh_of, post};
@@ -184,16 +184,16 @@ fn a_line_of_json_says_how_a_request_went() {
 
 #[test]
 fn a_line_of_json_says_why_a_request_failed() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = ClosedPort::new();
     let log = Log::new("failed");
-    let mesh = mesh_of(&[closed]).settings(log.settings(&json!("json")));
+    let mesh = mesh_of(&[closed.address()]).settings(log.settings(&json!("json")));
     let sidecar = Sidecar::outbound_to(&mesh);
     assert_eq!(Client::connect(sidecar.outbound()).ask(get("/")).status(), 503);
     let line = &log.objects(1)[0];
     assert_eq!(line["response_flags"], "UF,URX");
     assert_eq!(line["response_code_details"], "upstream_connect_refused");
     let cause = line["upstream_transport_failure_reason"].as_str().unwrap();
-    assert!(cause.starts_with(&closed.to_string()), "{cause}");
+    assert!(cause.starts_with(&closed.address().to_string()), "{cause}");
 }
 
 #[test]

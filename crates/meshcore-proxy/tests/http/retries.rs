@@ -1,10 +1,10 @@
 //! Timeouts, retries and faults.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use meshcore_testkit::{Application, Client, Gate, MeshBuilder, Reply, Scripted, Sidecar, Step};
-use meshcore_testkit::{host, rule};
+use meshcore_testkit::{Application, Client, ClosedPort, Gate, MeshBuilder, Reply, Scripted};
+use meshcore_testkit::{Sidecar, Step, host, rule};
 use serde_json::{Value, json};
 
 use crate::{get, mesh_of, post};
@@ -20,10 +20,6 @@ fn retries(attempts: u32, on: &[&str], statuses: &[u16]) -> Value {
 
 fn sidecar(endpoints: &[SocketAddr], more: Value) -> Sidecar {
     Sidecar::outbound_to(&mesh_of(endpoints).route("app", [forward(more)]))
-}
-
-fn refusing() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Answers 503 so many times, then 200.
@@ -87,7 +83,9 @@ fn a_refused_connection_never_surfaces_while_another_endpoint_lives() {
     let app = Application::echo("v2");
     let default = MeshBuilder::new().build(1).settings.default_retries;
     let default = serde_json::to_value(default).unwrap();
-    let sidecar = sidecar(&[refusing(), app.address()], json!({"retries": default}));
+    let closed = ClosedPort::new();
+    let endpoints = [closed.address(), app.address()];
+    let sidecar = sidecar(&endpoints, json!({"retries": default}));
     let mut client = Client::connect(sidecar.outbound());
     for n in 0..50 {
         assert_eq!(client.ask(post("/", "", "body")).status(), 200, "request {n}");
@@ -98,7 +96,9 @@ fn a_refused_connection_never_surfaces_while_another_endpoint_lives() {
 
 #[test]
 fn without_attempts_a_refused_connection_is_a_503() {
-    let sidecar = sidecar(&[refusing()], json!({"retries": retries(0, &["connect-failure"], &[])}));
+    let closed = ClosedPort::new();
+    let never = json!({"retries": retries(0, &["connect-failure"], &[])});
+    let sidecar = sidecar(&[closed.address()], never);
     assert_eq!(Client::connect(sidecar.outbound()).ask(get("/")).status(), 503);
     let labels = [("response_code", "503"), ("response_flags", "UF")];
     sidecar.series("istio_requests_total", &labels, 1);

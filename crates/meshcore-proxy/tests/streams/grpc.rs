@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use meshcore_testkit::h2::{H2Answer, H2Application, H2Call, H2Client, end, piece, request, run};
-use meshcore_testkit::{Client, MeshBuilder, Sidecar, TestCa, host, rule};
+use meshcore_testkit::{Client, ClosedPort, MeshBuilder, Sidecar, TestCa, host, rule};
 use serde_json::json;
 
 const HOST: &str = "api:80";
@@ -182,8 +182,8 @@ fn without_an_endpoint_it_is_unavailable() {
 
 #[test]
 fn an_endpoint_that_cannot_be_reached_is_unavailable() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let sidecar = Sidecar::outbound_to(&mesh().endpoint("v1", nobody));
+    let nobody = ClosedPort::new();
+    let sidecar = Sidecar::outbound_to(&mesh().endpoint("v1", nobody.address()));
     run(async { assert_fails(&failing(&sidecar).await, "14") });
     sidecar.series("istio_requests_total", &[("grpc_response_status", "14")], 1);
 }

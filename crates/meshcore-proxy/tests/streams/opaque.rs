@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use http::Request;
 use meshcore_testkit::h2::{H2Client, end, read_all, run};
-use meshcore_testkit::{Client, MeshBuilder, Sidecar, TestCa, WITHIN};
+use meshcore_testkit::{Client, ClosedPort, MeshBuilder, Sidecar, TestCa, WITHIN};
 use serde_json::{Value, json};
 
 use crate::{eventually, pattern, tcp_echo, tcp_server};
@@ -298,11 +298,11 @@ fn a_connection_is_allowed_by_principal() {
 
 #[test]
 fn what_cannot_be_reached_is_refused_in_words() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = ClosedPort::new();
     let blocked = json!({"outbound_policy": "registry_only"});
     let log = std::env::temp_dir().join(format!("meshcore-tcp-{}", std::process::id()));
     let logged = json!({"access_log": {"path": log, "format": "json"}});
-    let mesh = mesh().endpoint("v1", nobody).settings(blocked).settings(logged);
+    let mesh = mesh().endpoint("v1", nobody.address()).settings(blocked).settings(logged);
     let sidecar = Sidecar::outbound_to(&mesh);
     for (authority, status) in [("db:5432", 503), ("elsewhere.example:5432", 502)] {
         let head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
