@@ -67,6 +67,9 @@ pub struct RequestHead {
     target: Vec<u8>,
     path_len: usize,
     authority: Vec<u8>,
+    /// Bytes of the host in the authority, without the dot of a fully qualified name.
+    host_len: usize,
+    port: Option<u16>,
     protocol: Vec<u8>,
     scheme: Scheme,
     version: Version,
@@ -94,6 +97,8 @@ impl RequestHead {
             target: Vec::new(),
             path_len: 0,
             authority: Vec::new(),
+            host_len: 0,
+            port: None,
             protocol: Vec::new(),
             scheme: Scheme::Http,
             version: Version::Http11,
@@ -108,6 +113,8 @@ impl RequestHead {
         self.target.clear();
         self.path_len = 0;
         self.authority.clear();
+        self.host_len = 0;
+        self.port = None;
         self.protocol.clear();
         self.scheme = Scheme::Http;
         self.version = Version::Http11;
@@ -150,14 +157,15 @@ impl RequestHead {
     }
 
     /// The authority's host without port and without the dot of a fully qualified name.
+    #[inline]
     pub fn host(&self) -> &[u8] {
-        let host = Authority::parse(&self.authority).map_or(&[][..], |parts| parts.host);
-        host.strip_suffix(b".").unwrap_or(host)
+        self.authority.get(..self.host_len).unwrap_or_default()
     }
 
     /// The authority's port, if it names one.
-    pub fn port(&self) -> Option<u16> {
-        Authority::parse(&self.authority).ok().and_then(|parts| parts.port)
+    #[inline]
+    pub const fn port(&self) -> Option<u16> {
+        self.port
     }
 
     /// The scheme: of an absolute target or of HTTP/2, else what the listener has set.
@@ -211,8 +219,8 @@ impl RequestHead {
     ///
     /// [`Rejected::BadAuthority`] or [`Rejected::UserInfo`]; nothing has changed.
     pub fn set_authority(&mut self, authority: &[u8]) -> Result<(), Rejected> {
-        Authority::parse(authority)?;
-        self.set_checked_authority(authority);
+        let parts = Authority::parse(authority)?;
+        self.set_checked_authority(authority, &parts);
         Ok(())
     }
 
@@ -265,7 +273,9 @@ impl RequestHead {
     }
 
     #[inline]
-    pub(crate) fn set_checked_authority(&mut self, authority: &[u8]) {
+    pub(crate) fn set_checked_authority(&mut self, authority: &[u8], parts: &Authority<'_>) {
+        self.host_len = parts.host.strip_suffix(b".").unwrap_or(parts.host).len();
+        self.port = parts.port;
         self.authority.clear();
         self.authority.extend_from_slice(authority);
         self.authority.make_ascii_lowercase();

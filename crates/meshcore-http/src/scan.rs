@@ -20,6 +20,21 @@ static TOKEN: [bool; 256] = {
     table
 };
 
+/// Bytes of a host name: unreserved ones. Source: RFC 3986 §2.3.
+static HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
+        {
+            table[byte as usize] =
+                byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        }
+        byte = byte.wrapping_add(1);
+    }
+    table
+};
+
 const fn is_token_mark(byte: u8) -> bool {
     matches!(
         byte,
@@ -72,18 +87,11 @@ pub(crate) fn value_len(bytes: &[u8]) -> usize {
     blocks.wrapping_add(run(rest, not_in_value, fits))
 }
 
-/// Number of host name bytes at the front of `bytes`: unreserved ones. Source: RFC 3986 §2.3.
+/// Number of host name bytes at the front of `bytes`.
 #[inline]
-#[expect(clippy::needless_bitwise_bool, reason = "a branch would keep it from being vectorised")]
 pub(crate) fn host_len(bytes: &[u8]) -> usize {
-    let fits = |byte: u8| {
-        let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-        let digit = byte.wrapping_sub(b'0') < 10;
-        letter | digit | (byte == b'-') | (byte == b'.') | (byte == b'_') | (byte == b'~')
-    };
-    let blocks = block_run(bytes, fits);
-    let rest = bytes.get(blocks..).unwrap_or_default();
-    blocks.wrapping_add(rest.iter().position(|byte| !fits(*byte)).unwrap_or(rest.len()))
+    let fits = |byte: &u8| HOST.get(usize::from(*byte)).copied().unwrap_or(false);
+    bytes.iter().position(|byte| !fits(byte)).unwrap_or(bytes.len())
 }
 
 /// Number of request target bytes at the front of `bytes`: visible ASCII but no `#`.

@@ -51,7 +51,7 @@ pub fn redirect_location<R: Request>(redirect: &Redirect, form: PathForm, reques
 fn redirected_port<R: Request>(
     redirect: &Redirect,
     request: &R,
-    authority: &Authority,
+    authority: &Authority<'_>,
 ) -> Option<u16> {
     if redirect.port.is_some() {
         return redirect.port;

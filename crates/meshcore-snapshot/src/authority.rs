@@ -1,52 +1,62 @@
 //! The authority of a request, taken apart without allocation.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// Longest host that is looked up. Source: RFC 1035 section 2.3.4 (255 octets with lengths).
 const MAX_HOST_BYTES: usize = 255;
 
 /// Host and port of an authority. The host is in lower case, without a trailing dot.
-#[derive(Debug, Clone, Copy)]
-pub struct Authority {
-    host: [u8; MAX_HOST_BYTES],
-    length: u8,
+#[derive(Debug, Clone)]
+pub struct Authority<'a> {
+    host: Cow<'a, [u8]>,
     address: Option<IpAddr>,
     port: Option<u16>,
 }
 
-impl Authority {
+impl<'a> Authority<'a> {
     /// Takes `host[:port]` apart; an IPv6 address stands in brackets.
     ///
     /// `None` when it is not of this form: empty, too long, with user information, or with
     /// bytes that no host has.
-    pub fn parse(authority: &[u8]) -> Option<Self> {
-        let (host, port, bracketed) = split(authority)?;
-        let port = match port {
-            Some(digits) => Some(parse_port(digits)?),
-            None => None,
-        };
+    pub fn parse(authority: &'a [u8]) -> Option<Self> {
+        if let Some(rest) = authority.strip_prefix(b"[") {
+            return Self::parse_bracketed(rest);
+        }
+        let class = |byte: &u8| CLASS.get(usize::from(*byte)).copied().unwrap_or(NO_HOST);
+        let mut classes = 0;
+        let end = authority
+            .iter()
+            .position(|byte| {
+                classes |= class(byte);
+                class(byte) == NO_HOST
+            })
+            .unwrap_or(authority.len());
+        let (host, rest) = authority.split_at_checked(end)?;
+        let port = parse_port_after(rest)?;
         let host = host.strip_suffix(b".").filter(|rest| !rest.is_empty()).unwrap_or(host);
-        let mut parsed = Self { host: [0; MAX_HOST_BYTES], length: 0, address: None, port };
-        let target = parsed.host.get_mut(..host.len())?;
-        for (to, from) in target.iter_mut().zip(host) {
-            if !(is_host_byte(*from) || bracketed && *from == b':') {
-                return None;
-            }
-            *to = from.to_ascii_lowercase();
-        }
-        parsed.length = u8::try_from(host.len()).ok().filter(|length| *length > 0)?;
-        if bracketed || host.first().is_some_and(u8::is_ascii_digit) {
-            parsed.address = std::str::from_utf8(parsed.host()).ok().and_then(|t| t.parse().ok());
-        }
-        if bracketed && !matches!(parsed.address, Some(IpAddr::V6(_))) {
+        let first = host.first()?;
+        if host.len() > MAX_HOST_BYTES {
             return None;
         }
-        Some(parsed)
+        let has_capitals = classes & CAPITAL != 0;
+        let host = if has_capitals { host.to_ascii_lowercase().into() } else { Cow::from(host) };
+        let is_address = first.is_ascii_digit();
+        let address = if is_address { std::str::from_utf8(&host).ok()?.parse().ok() } else { None };
+        Some(Self { host, address, port })
+    }
+
+    fn parse_bracketed(rest: &'a [u8]) -> Option<Self> {
+        let end = rest.iter().position(|byte| *byte == b']')?;
+        let (host, rest) = rest.split_at_checked(end)?;
+        let port = parse_port_after(rest.get(1..)?)?;
+        let address = IpAddr::V6(std::str::from_utf8(host).ok()?.parse().ok()?);
+        Some(Self { host: host.to_ascii_lowercase().into(), address: Some(address), port })
     }
 
     /// The host in lower case; an IPv6 address without its brackets.
     pub fn host(&self) -> &[u8] {
-        self.host.get(..usize::from(self.length)).unwrap_or_default()
+        &self.host
     }
 
     /// The host as an address, if it is one.
@@ -61,7 +71,7 @@ impl Authority {
 }
 
 /// The one spelling of it: an address as addresses are written, the port without zeros in front.
-impl std::fmt::Display for Authority {
+impl std::fmt::Display for Authority<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.address {
             Some(IpAddr::V6(address)) => write!(f, "[{address}]")?,
@@ -75,39 +85,43 @@ impl std::fmt::Display for Authority {
     }
 }
 
-type Split<'a> = (&'a [u8], Option<&'a [u8]>, bool);
-
-fn split(authority: &[u8]) -> Option<Split<'_>> {
-    if let Some(rest) = authority.strip_prefix(b"[") {
-        let end = rest.iter().position(|byte| *byte == b']')?;
-        let (host, rest) = rest.split_at_checked(end)?;
-        return match rest {
-            [b']'] => Some((host, None, true)),
-            [b']', b':', port @ ..] => Some((host, Some(port), true)),
-            _ => None,
-        };
-    }
-    match authority.iter().position(|byte| *byte == b':') {
-        Some(colon) => {
-            let (host, port) = authority.split_at_checked(colon)?;
-            Some((host, port.get(1..), false))
-        }
-        None => Some((authority, None, false)),
-    }
-}
-
-fn parse_port(digits: &[u8]) -> Option<u16> {
+/// The port that follows a host: none, or a colon and 1 to 5 digits.
+fn parse_port_after(rest: &[u8]) -> Option<Option<u16>> {
+    let digits = match rest {
+        [] => return Some(None),
+        [b':', digits @ ..] => digits,
+        _ => return None,
+    };
     if digits.is_empty() || digits.len() > 5 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    std::str::from_utf8(digits).ok()?.parse().ok().filter(|port| *port > 0)
+    let port = std::str::from_utf8(digits).ok()?.parse().ok().filter(|port| *port > 0)?;
+    Some(Some(port))
 }
 
-/// Source: RFC 3986 section 2.3; of `reg-name` in section 3.2.2, what a message is let through
-/// with.
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
+/// A byte that no host has.
+const NO_HOST: u8 = 0;
+const PLAIN: u8 = 1;
+const CAPITAL: u8 = 2;
+
+/// What each byte is in a host. Source: RFC 3986 section 2.3; of `reg-name` in section 3.2.2,
+/// what a message is let through with.
+static CLASS: [u8; 256] = {
+    let mut table = [NO_HOST; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
+        {
+            table[byte as usize] = match byte {
+                b'A'..=b'Z' => CAPITAL,
+                b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => PLAIN,
+                _ => NO_HOST,
+            };
+        }
+        byte = byte.wrapping_add(1);
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

@@ -116,7 +116,8 @@ impl Outbound {
             TcpDestination::Address(address) => (None, Some(address.ip()), address.port()),
             TcpDestination::Authority(authority) => {
                 let authority = Authority::parse(authority)?;
-                (Some(authority), authority.address(), authority.port()?)
+                let (address, port) = (authority.address(), authority.port()?);
+                (Some(authority), address, port)
             }
         };
         let named = host.and_then(|host| {
@@ -143,7 +144,7 @@ impl Outbound {
         exact.map(|(_, vhost)| vhost).chain(wild)
     }
 
-    fn host(&self, authority: &Authority, port: u16) -> Option<&VirtualHost> {
+    fn host(&self, authority: &Authority<'_>, port: u16) -> Option<&VirtualHost> {
         let host = authority.host();
         if let Some(vhost) = self.exact.get(host) {
             return Some(vhost);

@@ -148,7 +148,7 @@ fn read_target<'a>(
         if authority.port.is_none_or(|port| port == 0) {
             return Err(Rejected::BadAuthority);
         }
-        head.set_checked_authority(target);
+        head.set_checked_authority(target, &authority);
         return Ok(Some(authority));
     }
     match target {
@@ -170,7 +170,7 @@ fn read_absolute<'a>(target: &'a [u8], head: &mut RequestHead) -> Result<Authori
     let (text, path) = rest.split_at_checked(path_at).unwrap_or((rest, &[]));
     let authority = Authority::parse(text)?;
     head.set_scheme(scheme);
-    head.set_checked_authority(text);
+    head.set_checked_authority(text, &authority);
     match path {
         [b'/', ..] => head.set_checked_target(path),
         [b'?', ..] => head.set_checked_query(path),
@@ -207,7 +207,7 @@ fn settle_authority(
     };
     let from_host = Authority::parse(text)?;
     let Some(from_target) = from_target else {
-        head.set_checked_authority(text);
+        head.set_checked_authority(text, &from_host);
         return Ok(());
     };
     // CONNECT has no default port: a `Host` without one speaks of the target's.

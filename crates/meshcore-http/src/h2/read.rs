@@ -249,6 +249,6 @@ fn settle_authority(
             return Err(Rejected::AuthorityMismatch);
         }
     }
-    head.set_checked_authority(chosen);
+    head.set_checked_authority(chosen, &authority);
     Ok(())
 }

@@ -23,7 +23,7 @@ pub(super) struct Facts<'r, R> {
 /// The forms of an authority that rules may name, in lower case.
 struct Hosts<'r> {
     received: Cow<'r, [u8]>,
-    parsed: Authority,
+    parsed: Authority<'r>,
     /// Host and port in their one spelling: `A.:080` is `a:80`.
     canonical: Vec<u8>,
 }
