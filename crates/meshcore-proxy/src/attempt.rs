@@ -1,7 +1,7 @@
 //! One try of a request on one endpoint.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use meshcore_snapshot::RetryPolicy;
 use crate::answer::has_body;
 use crate::body::BodyError;
 use crate::connect::{Connection, Plan};
-use crate::converse::{Answering, Upload, await_head, client_gone, upload};
+use crate::converse::{Answered, Answering, Upload, await_head, client_gone, upload};
 use crate::exchange::{After, Exchange};
 use crate::h2_client::H2Connection;
 use crate::pipeline::Walk;
@@ -70,9 +70,11 @@ impl Attempt<'_, '_> {
         let plan = Plan::new(self.target, exchange);
         let mut must_be_new = false;
         loop {
-            let Exchange { head, reply, .. } = &mut *exchange;
-            let connecting = plan.connection(walk.worker, head.host(), must_be_new);
-            let connection = unless_gone(reply, connecting).await?;
+            let connection = {
+                let Exchange { head, reply, .. } = &mut *exchange;
+                let connecting = pin!(plan.connection(walk.worker, head.host(), must_be_new));
+                unless_gone(reply, connecting).await?
+            };
             let was_used = connection.was_used();
             let tried = match connection {
                 Connection::H1(connection) => self.on_h1(walk, exchange, connection).await,
@@ -136,7 +138,9 @@ impl Attempt<'_, '_> {
     ) -> Result<Tried, Failure> {
         self.target.note(walk, connection.local);
         let now_s = walk.worker.now_s();
-        let opened = connection.request(exchange.head, exchange.framing, now_s).await?;
+        // Boxed, so that a try over HTTP/1 need not have room for it.
+        let opening = Box::pin(connection.request(exchange.head, exchange.framing, now_s));
+        let opened = opening.await?;
         let (response, send, _active) = opened.into_parts();
         let sink = Sink::H2(H2Sink::new(send, exchange.framing == BodyKind::None));
         let method = exchange.head.method();
@@ -163,13 +167,9 @@ impl Attempt<'_, '_> {
         let Exchange { head: request, body, reply, wants_upgrade, .. } = exchange;
         let sending = pin!(upload(body, &mut sink, self.replay));
         let mut uploading = Upload::new(sending);
-        let awaited = await_head(&mut answering, &mut uploading, reply, &mut head);
-        let answered = match self.policy.per_try_timeout_ms {
-            None => awaited.await?,
-            Some(limit_ms) => tokio::time::timeout(Duration::from_millis(limit_ms), awaited)
-                .await
-                .map_err(|_late| Failure::because(Kind::UpstreamTimeout, "per try timeout"))??,
-        };
+        let limit_ms = self.policy.per_try_timeout_ms;
+        let answered =
+            await_head_within(limit_ms, &mut answering, &mut uploading, (reply, &mut head)).await?;
         walk.record.upstream_status = Some(head.status());
         walk.record.upstream_us = u64::try_from(sent_at.elapsed().as_micros()).ok();
         if head.status() == 101 {
@@ -200,12 +200,30 @@ impl Attempt<'_, '_> {
     }
 }
 
+/// As [`await_head`], for as long as one try may take.
+async fn await_head_within<F>(
+    limit_ms: Option<u64>,
+    answering: &mut Answering<'_>,
+    uploading: &mut Upload<'_, F>,
+    (reply, head): (&mut Reply<'_>, &mut ResponseHead),
+) -> Result<Answered, Failure>
+where
+    F: Future<Output = Result<(), TransferError>>,
+{
+    let awaited = pin!(await_head(answering, uploading, reply, head));
+    match limit_ms {
+        None => awaited.await,
+        Some(limit_ms) => tokio::time::timeout(Duration::from_millis(limit_ms), awaited)
+            .await
+            .map_err(|_late| Failure::because(Kind::UpstreamTimeout, "per try timeout"))?,
+    }
+}
+
 /// Waits for a connection as long as the client does: one that has left takes no place in line.
 async fn unless_gone<T>(
     reply: &mut Reply<'_>,
-    connecting: impl Future<Output = Result<T, Failure>>,
+    mut connecting: Pin<&mut impl Future<Output = Result<T, Failure>>>,
 ) -> Result<T, Failure> {
-    let mut connecting = pin!(connecting);
     poll_fn(|cx| match connecting.as_mut().poll(cx) {
         Poll::Pending => reply.poll_gone(cx).map(|()| Err(Kind::DownstreamClosed.into())),
         connected @ Poll::Ready(_) => connected,
@@ -277,8 +295,10 @@ where
 {
     let mut body = answering.into_body(framing);
     let mut sink = reply.start(head, framing).map_err(|error| client_gone(&error))?;
-    let passing = transfer(&mut body, &mut sink, |_piece| {});
-    let passed = uploading.alongside(passing, |_cx| Poll::Pending).await;
+    let passed = {
+        let passing = pin!(transfer(&mut body, &mut sink, |_piece| {}));
+        uploading.alongside(passing, |_cx| Poll::Pending).await
+    };
     walk.record.response_bytes = body.total();
     if let Some(status) = body.trailers().and_then(grpc_status) {
         walk.record.grpc_status = Some(status);

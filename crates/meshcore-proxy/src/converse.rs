@@ -158,10 +158,9 @@ impl<'f, F: Future<Output = Result<(), TransferError>>> Upload<'f, F> {
     /// error here: it may answer all the same.
     pub(crate) async fn alongside<T>(
         &mut self,
-        main: impl Future<Output = T>,
+        mut main: Pin<&mut impl Future<Output = T>>,
         mut gone: impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> Result<T, Failure> {
-        let mut main = pin!(main);
         poll_fn(|cx| {
             if self.done.is_none()
                 && let Poll::Ready(done) = self.future.as_mut().poll(cx)
@@ -221,7 +220,10 @@ where
     F: Future<Output = Result<(), TransferError>>,
 {
     for _ in 0..=MAX_INFORMATIONAL {
-        let answered = upload.alongside(answering.head(head), |cx| reply.poll_gone(cx)).await??;
+        let answered = {
+            let heading = pin!(answering.head(head));
+            upload.alongside(heading, |cx| reply.poll_gone(cx)).await??
+        };
         if !answered.informational {
             return Ok(answered);
         }

@@ -1,5 +1,6 @@
 //! Stage: carry the request to where it goes, and the answer back.
 
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use meshcore_model::{Failure, Flag, Kind};
@@ -41,11 +42,11 @@ pub(crate) async fn forward(
 /// Waits for `work` until the deadline, if there is one.
 async fn until<T>(
     deadline: Option<Instant>,
-    work: impl Future<Output = Result<T, Failure>>,
+    work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
 ) -> Result<T, Failure> {
     match deadline {
         None => work.await,
-        Some(deadline) => tokio::time::timeout_at(deadline, Box::pin(work))
+        Some(deadline) => tokio::time::timeout_at(deadline, work)
             .await
             .unwrap_or_else(|_elapsed| Err(Kind::UpstreamTimeout.into())),
     }
@@ -119,7 +120,7 @@ impl Tries {
                 replay: &self.replay,
                 can_repeat,
             };
-            let result = until(self.deadline, attempt.make(walk, exchange)).await;
+            let result = until(self.deadline, pin!(attempt.make(walk, exchange))).await;
             target.settle(walk, exchange, &result);
             let is_late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
             match result {
@@ -129,7 +130,8 @@ impl Tries {
                 }
                 Ok(Tried::Unwanted) | Err(_) => {}
             }
-            until(self.deadline, self.begin_retry(walk, routed, &target)).await?;
+            let deadline = self.deadline;
+            until(deadline, pin!(self.begin_retry(walk, routed, &target))).await?;
         }
     }
 
