@@ -39,7 +39,8 @@ OTHERS = {
         "h2",
         "http",  # heads as h2 hands them over
         "itoa",  # numbers into heads, without formatting machinery
-        "memchr",  # scans for the ends of lines
+        "memchr",  # scans for single bytes
+        "wide",  # scans for classes of bytes, sixteen at a time
         "foldhash",  # names of fields
         "tokio",  # its I/O traits, for the wrapper that defers flushes of h2
     },

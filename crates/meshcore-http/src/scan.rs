@@ -1,7 +1,8 @@
 //! Byte classes, and the searches for the first byte outside a class.
 //!
-//! The searches look at eight bytes a step. Each flags bytes in the high bit of their lane; a
-//! borrow can only disturb lanes above the first flagged one, and only the first is used.
+//! The searches look at sixteen bytes a step.
+
+use wide::u8x16;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
@@ -79,12 +80,12 @@ pub(crate) fn is_value(bytes: &[u8]) -> bool {
 
 /// Number of field value bytes at the front of `bytes` (HTAB, SP, visible, above ASCII).
 #[inline]
-#[expect(clippy::needless_bitwise_bool, reason = "a branch would keep it from being vectorised")]
 pub(crate) fn value_len(bytes: &[u8]) -> usize {
-    let fits = |byte: u8| ((byte >= 0x20) & (byte != 0x7f)) | (byte == b'\t');
-    let blocks = block_run(bytes, fits);
-    let rest = bytes.get(blocks..).unwrap_or_default();
-    blocks.wrapping_add(run(rest, not_in_value, fits))
+    first(
+        bytes,
+        |block| controls(block) & !equal(block, b'\t') | equal(block, 0x7f),
+        |byte| byte < 0x20 && byte != b'\t' || byte == 0x7f,
+    )
 }
 
 /// Number of host name bytes at the front of `bytes`.
@@ -100,17 +101,20 @@ pub(crate) fn host_len(bytes: &[u8]) -> usize {
 /// the fragment, which never belongs on the wire (RFC 9112 §3.2).
 #[inline]
 pub(crate) fn target_len(bytes: &[u8]) -> usize {
-    run(
+    first(
         bytes,
-        |word| below(word, 0x21) | equal(word, 0x7f) | equal(word, b'#') | (word & HIGHS),
-        |byte| byte.is_ascii_graphic() && byte != b'#',
+        |block| {
+            let visible = block.min(u8x16::splat(0x7e)).simd_eq(block);
+            controls(block) | equal(block, b' ') | equal(block, b'#') | !visible
+        },
+        |byte| !byte.is_ascii_graphic() || byte == b'#',
     )
 }
 
 /// Where the first colon is.
 #[inline]
 pub(crate) fn colon(bytes: &[u8]) -> Option<usize> {
-    let len = run(bytes, |word| equal(word, b':'), |byte| byte != b':');
+    let len = first(bytes, |block| equal(block, b':'), |byte| byte == b':');
     (len < bytes.len()).then_some(len)
 }
 
@@ -146,54 +150,41 @@ pub(crate) fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     list.split(|byte| *byte == b',').map(trim).filter(|element| !element.is_empty())
 }
 
-/// Number of bytes at the front for which `fits` holds. `flag` sets the high bit of the lanes
-/// for which it does not, at least of the first one.
+/// Where the first byte is that is looked for, or the number of bytes. `found` flags lanes of a
+/// block, `is` tells the same of a byte.
 #[inline]
-fn run(bytes: &[u8], flag: impl Fn(u64) -> u64, fits: impl Fn(u8) -> bool) -> usize {
-    let (words, tail) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let flags = flag(u64::from_le_bytes(*word));
-        if flags != 0 {
-            let lane = flags.trailing_zeros() as usize / 8;
-            return index.wrapping_mul(8).wrapping_add(lane);
+fn first(bytes: &[u8], found: impl Fn(u8x16) -> u8x16, is: impl Fn(u8) -> bool) -> usize {
+    let Some(last) = bytes.last_chunk::<LANES>() else {
+        return bytes.iter().position(|byte| is(*byte)).unwrap_or(bytes.len());
+    };
+    let (blocks, tail) = bytes.as_chunks::<LANES>();
+    for (index, block) in blocks.iter().enumerate() {
+        let lanes = found(u8x16::new(*block)).to_bitmask();
+        if lanes != 0 {
+            return index.wrapping_mul(LANES).wrapping_add(lanes.trailing_zeros() as usize);
         }
     }
-    let left = tail.iter().position(|byte| !fits(*byte)).unwrap_or(tail.len());
-    words.len().wrapping_mul(8).wrapping_add(left)
+    // The last block looks at some bytes a second time, which finds nothing in them.
+    let lanes = found(u8x16::new(*last)).to_bitmask();
+    if tail.is_empty() || lanes == 0 {
+        return bytes.len();
+    }
+    bytes.len().wrapping_sub(LANES).wrapping_add(lanes.trailing_zeros() as usize)
 }
 
-/// Number of bytes in whole blocks of sixteen for which `fits` holds. A step looks at a block,
-/// which the compiler turns into vector instructions if `fits` does not branch.
+/// Bytes of a block.
+const LANES: usize = 16;
+
+/// Flags the lanes that are `byte`.
 #[inline]
-fn block_run(bytes: &[u8], fits: impl Fn(u8) -> bool) -> usize {
-    let (blocks, _) = bytes.as_chunks::<16>();
-    let whole = blocks
-        .iter()
-        .position(|block| !block.iter().fold(true, |all, byte| all & fits(*byte)))
-        .unwrap_or(blocks.len());
-    whole.wrapping_mul(16)
+fn equal(block: u8x16, byte: u8) -> u8x16 {
+    block.simd_eq(u8x16::splat(byte))
 }
 
-/// Flags exactly the lanes of `word` that cannot stand in a value.
+/// Flags the lanes that are below a space.
 #[inline]
-const fn not_in_value(word: u64) -> u64 {
-    let low = word & !HIGHS;
-    let from_space = low.wrapping_add(ONES.wrapping_mul(0x60));
-    let is_del = low.wrapping_add(ONES);
-    let not_tab = (low ^ ONES.wrapping_mul(0x09)).wrapping_add(!HIGHS);
-    (!from_space | is_del) & not_tab & !word & HIGHS
-}
-
-/// Flags the lanes of `word` that are below `limit` (at most 0x80).
-#[inline]
-const fn below(word: u64, limit: u8) -> u64 {
-    word.wrapping_sub(ONES.wrapping_mul(limit as u64)) & !word & HIGHS
-}
-
-/// Flags the lanes of `word` that are `byte` (below 0x80).
-#[inline]
-const fn equal(word: u64, byte: u8) -> u64 {
-    below(word ^ ONES.wrapping_mul(byte as u64), 1)
+fn controls(block: u8x16) -> u8x16 {
+    block.min(u8x16::splat(0x1f)).simd_eq(block)
 }
 
 #[cfg(test)]
@@ -203,17 +194,21 @@ mod tests {
     #[test]
     fn each_byte_ends_a_run_at_each_place_or_nowhere() {
         for byte in 0..=255_u8 {
-            for place in 0..24 {
-                let mut text = vec![b'a'; 24];
+            for (place, len) in (0..40).flat_map(|place| [(place, 40), (place, place + 1)]) {
+                let mut text = vec![b'a'; len];
                 text[place] = byte;
                 let value = byte == b'\t' || (byte >= 0x20 && byte != 0x7f);
-                assert_eq!(value_len(&text), if value { 24 } else { place }, "{byte:#x} {place}");
+                assert_eq!(value_len(&text), if value { len } else { place }, "{byte:#x} {place}");
                 let target = (0x21..0x7f).contains(&byte) && byte != b'#';
-                assert_eq!(target_len(&text), if target { 24 } else { place }, "{byte:#x} {place}");
+                assert_eq!(
+                    target_len(&text),
+                    if target { len } else { place },
+                    "{byte:#x} {place}"
+                );
                 let host = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-                assert_eq!(host_len(&text), if host { 24 } else { place }, "{byte:#x} {place}");
+                assert_eq!(host_len(&text), if host { len } else { place }, "{byte:#x} {place}");
                 let token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-                assert_eq!(token_len(&text), if token { 24 } else { place }, "{byte:#x} {place}");
+                assert_eq!(token_len(&text), if token { len } else { place }, "{byte:#x} {place}");
             }
         }
     }
