@@ -117,8 +117,7 @@ impl Attempt<'_, '_> {
         let H1Connection { conn, buffer, .. } = &mut *connection;
         let sink = Sink::H1(H1Sink { conn, out: &mut out, framing: exchange.framing });
         let answering = Answering::H1 { conn, buffer, method: exchange.head.method() };
-        // Boxed, so that the futures around it are small: they are moved more than once.
-        match Box::pin(self.converse(walk, exchange, sink, answering)).await? {
+        match self.converse(walk, exchange, sink, answering).await? {
             Ended::Answered { reusable } => {
                 if reusable {
                     self.target.keep(walk.worker, connection);

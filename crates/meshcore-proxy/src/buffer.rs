@@ -3,7 +3,7 @@
 //! A connection that waits for its peer holds no memory: the buffer is taken from the worker's
 //! pool when bytes can be read, and given back when they are used up.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
@@ -22,6 +22,8 @@ const MAX_BYTES: usize = 128 * 1024;
 const MAX_POOLED: usize = 256;
 
 thread_local! {
+    /// The buffer that was given back last, which is mostly the next to be taken.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -49,12 +51,16 @@ impl Buffer {
 
     /// Uses up the first `count` bytes; the memory goes back when none are left.
     pub(crate) fn consume(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
         self.filled.start = self.filled.start.saturating_add(count).min(self.filled.end);
         self.release_if_empty();
     }
 
     /// Reads what there is from `from`, taking memory only when there is something; 0 is the end
     /// of the stream. Nothing is lost when this is not polled again.
+    #[inline]
     pub(crate) fn poll_fill<R: AsyncRead + Unpin>(
         &mut self,
         from: &mut R,
@@ -118,27 +124,43 @@ impl Drop for Buffer {
     }
 }
 
+#[inline]
 fn take_pooled() -> Vec<u8> {
-    POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; POOLED_BYTES])
+    let spare = SPARE.take();
+    if spare.is_empty() {
+        return POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; POOLED_BYTES]);
+    }
+    spare
 }
 
+#[inline]
 fn put_pooled(bytes: Vec<u8>) {
     if bytes.len() == POOLED_BYTES {
         // At the end of a thread its pool may be gone before the last buffer.
-        let _gone = POOL.try_with(|pool| {
-            let mut pool = pool.borrow_mut();
-            if pool.len() < MAX_POOLED {
-                pool.push(bytes);
+        let _gone = SPARE.try_with(|spare| {
+            let before = spare.replace(bytes);
+            if !before.is_empty() {
+                keep(before);
             }
         });
     }
 }
 
-/// Gives the memory of unused pooled buffers back, all but `keep` of them.
-pub(crate) fn trim_pool(keep: usize) {
+#[cold]
+fn keep(bytes: Vec<u8>) {
+    let _gone = POOL.try_with(|pool| {
+        let mut pool = pool.borrow_mut();
+        if pool.len() < MAX_POOLED {
+            pool.push(bytes);
+        }
+    });
+}
+
+/// Gives the memory of unused pooled buffers back, all but `kept` of them and one to spare.
+pub(crate) fn trim_pool(kept: usize) {
     POOL.with_borrow_mut(|pool| {
-        pool.truncate(keep);
-        pool.shrink_to(keep);
+        pool.truncate(kept);
+        pool.shrink_to(kept);
     });
 }
 

@@ -64,9 +64,10 @@ pub(crate) async fn serve_h1(
         if is_tunnel(&head) {
             return Box::pin(connect_tunnel(worker, client, (conn, buffer), &head)).await;
         }
-        // Boxed, so that a connection that waits is small.
-        let carried = Box::pin(carry_one(worker, client, &conn, &mut buffer, (head, parsed)));
-        match carried.await {
+        // Boxed, so that a connection that waits is small; written into its box, which spares a copy.
+        let place = Box::new_uninit();
+        let carrying = carry_one(worker, client, &conn, &mut buffer, (head, parsed));
+        match Box::into_pin(Box::write(place, carrying)).await {
             (After::Upgraded(upstream), _) => {
                 return Box::pin(relay_upgraded((conn, buffer), *upstream)).await;
             }

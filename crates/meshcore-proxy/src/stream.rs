@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
@@ -90,12 +90,13 @@ impl Stream {
     /// Whether nothing has arrived and the peer has not closed, without asking the system: the
     /// runtime already knows.
     pub(crate) fn is_quiet(&mut self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
+        let looked = |is_ready: io::Result<()>| is_ready.is_err();
         match self {
-            Self::Tcp(stream) => stream.poll_read_ready(&mut cx).is_pending(),
-            Self::Unix(stream) => stream.poll_read_ready(&mut cx).is_pending(),
+            Self::Tcp(stream) => looked(stream.try_io(Interest::READABLE, || Ok(()))),
+            Self::Unix(stream) => looked(stream.try_io(Interest::READABLE, || Ok(()))),
             // TLS may have a session ticket to read, which is no data.
             Self::Tls(_) | Self::Tunnel(_) => {
+                let mut cx = Context::from_waker(Waker::noop());
                 let mut byte = [0; 1];
                 let mut buffer = ReadBuf::new(&mut byte);
                 Pin::new(self).poll_read(&mut cx, &mut buffer).is_pending()

@@ -33,7 +33,7 @@ impl<'a> Authority<'a> {
             })
             .unwrap_or(authority.len());
         let (host, rest) = authority.split_at_checked(end)?;
-        let port = parse_port_after(rest)?;
+        let port = parse_port_after(rest).ok()?;
         let host = host.strip_suffix(b".").filter(|rest| !rest.is_empty()).unwrap_or(host);
         let first = host.first()?;
         if host.len() > MAX_HOST_BYTES {
@@ -49,7 +49,7 @@ impl<'a> Authority<'a> {
     fn parse_bracketed(rest: &'a [u8]) -> Option<Self> {
         let end = rest.iter().position(|byte| *byte == b']')?;
         let (host, rest) = rest.split_at_checked(end)?;
-        let port = parse_port_after(rest.get(1..)?)?;
+        let port = parse_port_after(rest.get(1..)?).ok()?;
         let address = IpAddr::V6(std::str::from_utf8(host).ok()?.parse().ok()?);
         Some(Self { host: host.to_ascii_lowercase().into(), address: Some(address), port })
     }
@@ -85,18 +85,21 @@ impl std::fmt::Display for Authority<'_> {
     }
 }
 
+/// What follows a host is no port.
+struct NoPort;
+
 /// The port that follows a host: none, or a colon and 1 to 5 digits.
-fn parse_port_after(rest: &[u8]) -> Option<Option<u16>> {
+fn parse_port_after(rest: &[u8]) -> Result<Option<u16>, NoPort> {
     let digits = match rest {
-        [] => return Some(None),
+        [] => return Ok(None),
         [b':', digits @ ..] => digits,
-        _ => return None,
+        _ => return Err(NoPort),
     };
     if digits.is_empty() || digits.len() > 5 || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
+        return Err(NoPort);
     }
-    let port = std::str::from_utf8(digits).ok()?.parse().ok().filter(|port| *port > 0)?;
-    Some(Some(port))
+    let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+    number.filter(|port| *port > 0).map(Some).ok_or(NoPort)
 }
 
 /// A byte that no host has.

@@ -49,7 +49,7 @@ pub(crate) fn lex(rest: &[u8]) -> Result<Lexed<'_>, Rejected> {
     let Some((name, [_, after @ ..])) = rest.split_at_checked(colon) else {
         return not_a_field(rest);
     };
-    let known = Known::find(name);
+    let known = Known::find_inline(name);
     if known == Known::Other {
         // A known name is a token; the others have to show it.
         if !scan::is_token(name) {

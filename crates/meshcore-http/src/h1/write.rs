@@ -186,11 +186,18 @@ fn write_fields(fields: &Fields, keep_trailer: bool, out: &mut Vec<u8>) {
         && let Some(lines) = fields.whole()
     {
         out.extend_from_slice(lines);
-    } else if known.contains(Known::Connection) {
+    } else if known.contains(Known::Connection) && has_unusual_option(fields) {
         write_runs(fields, |field| is_forwarded(fields, field, keep_trailer), out);
     } else {
         write_runs(fields, |field| !is_remade(field.known(), keep_trailer), out);
     }
+}
+
+/// Whether `Connection` says more than one of the two usual words, and may so name a field.
+fn has_unusual_option(fields: &Fields) -> bool {
+    fields.values(Known::Connection).any(|options| {
+        !options.eq_ignore_ascii_case(b"keep-alive") && !options.eq_ignore_ascii_case(b"close")
+    })
 }
 
 /// Whether a field of a head with a `Connection` is forwarded.

@@ -56,7 +56,7 @@ fn a_request_that_takes_too_long_is_a_504() {
 fn an_answer_that_takes_too_long_is_cut() {
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf";
     let upstream = Scripted::start([vec![Step::head(), Step::write(half), Step::UntilClosed]]);
-    let sidecar = sidecar(&[upstream.address()], json!({"timeout_ms": 50}));
+    let sidecar = sidecar(&[upstream.address()], json!({"timeout_ms": 500}));
     let mut client = Client::connect(sidecar.outbound());
     client.send(get("/"));
     let error = client.try_answer(false).unwrap_err();
@@ -70,7 +70,7 @@ fn each_try_has_a_timeout_of_its_own() {
     let good = vec![Step::head(), Step::answer(200, "good"), Step::UntilClosed];
     let upstream = Scripted::start([slow.clone(), slow, good]);
     let mut policy = retries(2, &["5xx"], &[]);
-    policy["per_try_timeout_ms"] = json!(50);
+    policy["per_try_timeout_ms"] = json!(500);
     let sidecar = sidecar(&[upstream.address()], json!({"retries": policy}));
     assert_eq!(Client::connect(sidecar.outbound()).ask(get("/")).text(), "good");
     upstream.wait_until_closed(0);
