@@ -284,10 +284,10 @@ impl Key {
     }
 
     /// Where the search for the name starts. Source of the factor: 2^64 over the golden ratio,
-    /// TAOCP volume 3 §6.4.
+    /// TAOCP volume 3 §6.4. Of all rotations this one leaves the fewest names out of their slots.
     #[inline]
     const fn slot(self) -> usize {
-        let mixed = self.front ^ self.back.rotate_left(23) ^ self.len as u64;
+        let mixed = self.front ^ self.back.rotate_left(10) ^ self.len as u64;
         (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize % SLOTS
     }
 }
@@ -375,10 +375,10 @@ mod tests {
             let start = Key::of(known.name().as_bytes()).slot();
             let is_at = |step: &usize| TABLE[(start + step) % SLOTS].known == *known;
             let found = (0..SLOTS).find(is_at).unwrap();
-            assert!(found <= 6, "{known:?} is {found} slots from its place");
+            assert!(found <= 2, "{known:?} is {found} slots from its place");
             steps += found;
         }
-        assert!(steps < Known::ALL.len(), "{steps} extra steps for all names");
+        assert!(steps < Known::ALL.len() / 4, "{steps} extra steps for all names");
     }
 
     #[test]

@@ -66,11 +66,22 @@ impl Buffer {
         from: &mut R,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let mut room = ReadBuf::new(self.room()?);
+        if !self.bytes.is_empty() {
+            let mut room = ReadBuf::new(self.room()?);
+            let read = Pin::new(from).poll_read(cx, &mut room);
+            let count = room.filled().len();
+            self.extend(count);
+            return read.map_ok(|()| count);
+        }
+        let mut bytes = take_pooled();
+        let mut room = ReadBuf::new(&mut bytes);
         let read = Pin::new(from).poll_read(cx, &mut room);
         let count = room.filled().len();
-        self.extend(count);
-        self.release_if_empty();
+        if count == 0 {
+            put_pooled(bytes);
+        } else {
+            (self.bytes, self.filled) = (bytes, 0..count);
+        }
         read.map_ok(|()| count)
     }
 
