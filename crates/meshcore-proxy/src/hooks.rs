@@ -65,6 +65,9 @@ pub enum HookError {
     /// Too many failures lately: it is not called for a while.
     #[error("not called: it failed too often")]
     Broken,
+    /// The process of its plugin ended.
+    #[error("its process ended, it is started again")]
+    Down,
 }
 
 /// What a hook decided.

@@ -12,6 +12,19 @@ use pyo3::types::{PyBytes, PyString, PyType};
 /// Longest text of an error or of junk that is repeated to others, in characters.
 const MAX_SHOWN: usize = 500;
 
+/// Header fields that a hook cannot change. Source: `FRAMING` in `meshcore.plugin.decisions`.
+const FRAMING: [&[u8]; 9] = [
+    b"connection",
+    b"content-length",
+    b"host",
+    b"keep-alive",
+    b"proxy-connection",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+];
+
 /// The decisions of `meshcore.plugin.decisions`, looked up once.
 struct Vocabulary {
     allow: Py<PyAny>,
@@ -32,10 +45,33 @@ struct Vocabulary {
 pub(crate) fn decision(stage: HookStage, value: &Bound<'_, PyAny>) -> Result<Decision, HookError> {
     let words = Vocabulary::of(value.py()).map_err(|error| raised(value.py(), &error))?;
     match known(words, value).map_err(|error| raised(value.py(), &error))? {
-        Some(decision) if is_for(stage, &decision) => Ok(decision),
+        Some(decision) if is_for(stage, &decision) => check(stage, &decision).map(|()| decision),
         None if value.is_none() && stage != HookStage::Authorize => Ok(Decision::Abstain),
         _ => Err(HookError::Nonsense(format!("{}, {}", shown(value), expected(stage)))),
     }
+}
+
+/// Checks a decision that may come from where nobody checked it: a plugin may have changed what
+/// makes decisions, and a process may say anything.
+///
+/// # Errors
+///
+/// [`HookError::Nonsense`] when it is none for this stage, or edits what the proxy alone writes.
+pub(crate) fn check(stage: HookStage, decision: &Decision) -> Result<(), HookError> {
+    let is_sound = is_for(stage, decision)
+        && match decision {
+            Decision::Abstain | Decision::RouteTo(_) => true,
+            Decision::Deny(denial) => (400..600).contains(&denial.status),
+            Decision::Allow(edits) | Decision::Modify(edits) => {
+                let set = edits.set.iter().map(|(name, _)| name);
+                set.chain(&edits.remove).all(|name| !FRAMING.contains(&&**name))
+                    && edits.status.is_none_or(|status| (200..600).contains(&status))
+            }
+        };
+    if is_sound {
+        return Ok(());
+    }
+    Err(HookError::Nonsense(format!("a decision that cannot be made here, {}", expected(stage))))
 }
 
 /// What a hook raised.

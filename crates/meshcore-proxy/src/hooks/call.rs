@@ -79,7 +79,8 @@ impl Worker {
             HookError::Raised(_)
             | HookError::Nonsense(_)
             | HookError::Overloaded
-            | HookError::Broken => Labelled::HookErrors,
+            | HookError::Broken
+            | HookError::Down => Labelled::HookErrors,
         };
         self.recorder.count_by(family, &hook.name, 1);
         match hook.on_error {

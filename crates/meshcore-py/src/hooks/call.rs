@@ -107,6 +107,9 @@ impl PyHooks {
     }
 
     pub(crate) fn record(&self, entry: &Entry, is_failure: bool, now_ns: u64) {
+        if self.is_served {
+            return;
+        }
         if entry.breaker.record(is_failure, now_ns / 1_000_000) {
             self.desk.report(
                 Severity::Error,

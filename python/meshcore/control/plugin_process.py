@@ -1,0 +1,67 @@
+"""The process of a plugin: `python -m meshcore.control.plugin_process FILE`.
+
+The sidecar starts it with a connection as its standard input, and says there what to load; this
+process says which hooks that has, and then calls them as it is asked. All of it ends with the
+sidecar. What the plugin writes to standard output and error becomes lines of the sidecar's log.
+
+Exit status: 0 the sidecar is gone; 65 (EX_DATAERR) the plugin cannot be loaded; 1 nobody asks.
+"""
+
+import json
+import logging
+import os
+import sys
+
+from meshcore.errors import PluginError, PluginRejected
+from meshcore.native import PluginConnection, serve_plugin
+from meshcore.plugin.registry import Plugin, load
+
+# What Python calls it when a process is about to be copied. Source: its audit events table.
+_FORKS = frozenset({"os.fork", "os.forkpty"})
+
+
+def main() -> int:
+    """Loads a plugin and serves its hooks; returns the exit status."""
+    connection = _connect()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    asked = connection.receive()
+    if asked is None:
+        return 1
+    hello = json.loads(asked)
+    source = hello["source"].encode("utf-8", "surrogateescape")
+    sys.addaudithook(_refuse_forks)
+    try:
+        plugin = load(hello["path"], source)
+    except PluginRejected as error:
+        connection.send(json.dumps({"refused": str(error)}).encode())
+        return os.EX_DATAERR
+    connection.send(json.dumps(_described(plugin)).encode())
+    serve_plugin(connection, plugin.hooks)
+    return os.EX_OK
+
+
+def _connect() -> PluginConnection:
+    """Takes the connection from where plugins may touch it, and closes what was inherited."""
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    connection = PluginConnection()
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    return connection
+
+
+def _refuse_forks(event: str, arguments: tuple[object, ...]) -> None:
+    """A copy of this process would answer the sidecar as well."""
+    del arguments
+    if event in _FORKS:
+        raise PluginError("a plugin cannot fork, its copy would go on as itself: use subprocess")
+
+
+def _described(plugin: Plugin) -> dict[str, object]:
+    hooks = [{"order": hook.order, "model": hook.to_model()} for hook in plugin.hooks]
+    return {"is_isolated": plugin.is_isolated, "hooks": hooks}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
