@@ -222,7 +222,9 @@ class Sidecar:
                 os.unlink(self.settings.ready_file)
 
 
-def _begin(settings: Settings, prepared: Prepared, hooks: Iterable[Registered]) -> tuple[Renewal, Proxy]:
+def _begin(
+    settings: Settings, prepared: Prepared, hooks: Iterable[Registered]
+) -> tuple[Renewal, Proxy]:
     """Gets a certificate and starts the data plane."""
     head = prepared.head
     if head["own"] is None:

@@ -14,6 +14,7 @@ from meshcore.plugin.registry import new_hook_id, plugin_name
 # How long a plugin may take to be loaded: it may import much.
 LOAD_SECONDS = 30.0
 
+_MODULE = "meshcore.control.plugin_process"
 # Of the sidecar's environment, a plugin gets what Python needs, and what is meant for plugins. The
 # rest may hold secrets of the application.
 _PASSED = frozenset(
@@ -65,11 +66,12 @@ def load(path: str, source: bytes) -> IsolatedPlugin:
     """
     name = plugin_name(path)
     hello = {"path": path, "source": source.decode("utf-8", "surrogateescape")}
-    # Its last argument is for those who list processes.
-    command = [sys.executable, "-P", "-X", "faulthandler", "-m", "meshcore.control.plugin_process"]
+    # What it prints comes at once, and what crashes says where. The last argument is for those
+    # who list processes.
+    command = [sys.executable, "-P", "-u", "-X", "faulthandler", "-m", _MODULE, path]
     try:
         process = PluginProcess(
-            name, [*command, path], _environment(), json.dumps(hello).encode(), LOAD_SECONDS
+            name, command, _environment(), json.dumps(hello).encode(), LOAD_SECONDS
         )
         answer = json.loads(process.hello)
         if "refused" in answer:
