@@ -23,6 +23,8 @@ class Case:
     source: str
     kills: bool = False
     """Whether it takes its process with it, so that it can only be survived in one of its own."""
+    holds: bool = False
+    """Whether it keeps the interpreter from everybody else for seconds."""
     may_decide: bool = False
     """Whether its decision may come in time, now and then."""
 
@@ -41,10 +43,12 @@ _ALL = [
     Case(
         "holds-the-interpreter",
         "usleep = ctypes.PyDLL(None).usleep\nHOOK\ndef bad(request): usleep(10_000_000)",
+        holds=True,
     ),
     Case(
         "regular-expression",
         "HOOK\ndef bad(request): return allow() if re.match('(a+)+$', 'a' * 64 + 'b') else deny()",
+        holds=True,
     ),
     Case(
         "leaks",

@@ -13,9 +13,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from tests.reliability.plugin_cases import CASES, HOOK, HEAD, TIMEOUT_MS, Case
 RATE = 250
 PLAIN_CLIENTS, BAD_CLIENTS = 2, 16
 SLACK_MS = 10
+# A process that hangs is ended after a second.
+RESTART_SECONDS = 10.0
 _MESH = """
 services:
   reviews:
@@ -43,7 +45,7 @@ _GOOD = HEAD + HOOK + "def good(request): return deny(503)\n"
 class Answers:
     """How requests to a route fared."""
 
-    statuses: dict[str, int]
+    statuses: Mapping[str, int]
     """How many had which status; `lost` had no answer."""
     seconds: float
     p99_ms: float
@@ -76,25 +78,34 @@ class Outcome:
     """Memory of the sidecar, without the plugin's process."""
     is_alive: bool
 
+    @property
+    def where(self) -> str:
+        """Where the plugin ran."""
+        return "isolated" if self.isolated else "in process"
+
+    @property
+    def undeclared(self) -> int:
+        """Answers that are neither declared for failures nor the hook's decision."""
+        return self.bad.other_than("503", *(["200"] if self.case.may_decide else []))
+
     def faults(self) -> Iterator[str]:
         """What must not be, whatever the machine."""
-        where = f"{self.case.name}, {'isolated' if self.isolated else 'in process'}"
+        name = f"{self.case.name}, {self.where}"
         if not self.is_alive:
-            yield f"{where}: the sidecar ended"
+            yield f"{name}: the sidecar ended"
         if lost := self.plain.other_than("200"):
-            yield f"{where}: {lost} of {self.plain.asked} requests without the plugin were lost"
-        allowed = ("503", "200") if self.case.may_decide else ("503",)
-        if wrong := self.bad.other_than(*allowed):
-            yield f"{where}: {wrong} other than the declared answer: {self.bad.statuses}"
+            yield f"{name}: {lost} of {self.plain.asked} requests without the plugin were lost"
+        if self.undeclared:
+            yield f"{name}: {self.undeclared} other than the declared answer: {self.bad.statuses}"
         if self.isolated and self.case.kills and not self.restarts:
-            yield f"{where}: its process was not started again"
+            yield f"{name}: its process was not started again"
 
 
 def measured_faults(outcome: Outcome) -> Iterator[str]:
     """What must not be on a machine that does nothing else."""
     yield from outcome.faults()
     calm, plain, bad = outcome.calm, outcome.plain, outcome.bad
-    name = f"{outcome.case.name}, {'isolated' if outcome.isolated else 'in process'}"
+    name = f"{outcome.case.name}, {outcome.where}"
     if plain.p99_ms > 1.2 * calm.p99_ms and plain.p99_ms > calm.p99_ms + 1:
         yield f"{name}: p99 of the others {plain.p99_ms:.1f} ms, before {calm.p99_ms:.1f} ms"
     if plain.asked / plain.seconds < 0.95 * calm.asked / calm.seconds:
@@ -109,14 +120,14 @@ def measured_faults(outcome: Outcome) -> Iterator[str]:
 class Caller(threading.Thread):
     """Asks for one path at its own pace, over a kept connection."""
 
-    def __init__(self, port: int, path: str, pause: float, until: float) -> None:
+    def __init__(self, address: str, path: str, pause: float, until: float) -> None:
         super().__init__()
-        self._port, self._path, self._pause, self._until = port, path, pause, until
+        self._address, self._path, self._pause, self._until = address, path, pause, until
         self.statuses: Counter[str] = Counter()
         self.took_ms: list[float] = []
 
     def run(self) -> None:
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=10)
+        connection = HTTPConnection(self._address, timeout=10)
         due = time.monotonic()
         while (began := time.monotonic()) < self._until:
             try:
@@ -134,19 +145,19 @@ class Caller(threading.Thread):
         connection.close()
 
 
-def call(port: int, path: str, seconds: float, rate: float) -> dict[str, dict[str, object]]:
+def call(address: str, path: str, seconds: float, rate: float) -> dict[str, Answers]:
     """Asks for `/` and for a path, each at this rate; returns how both fared."""
     until = time.monotonic() + seconds
     both = {
-        "plain": [Caller(port, "/", PLAIN_CLIENTS / rate, until) for _ in range(PLAIN_CLIENTS)],
-        "bad": [Caller(port, path, BAD_CLIENTS / rate, until) for _ in range(BAD_CLIENTS)],
+        "plain": [Caller(address, "/", PLAIN_CLIENTS / rate, until) for _ in range(PLAIN_CLIENTS)],
+        "bad": [Caller(address, path, BAD_CLIENTS / rate, until) for _ in range(BAD_CLIENTS)],
     }
     for caller in [*both["plain"], *both["bad"]]:
         caller.start()
     return {name: _fared(callers, seconds) for name, callers in both.items()}
 
 
-def _fared(callers: Iterable[Caller], seconds: float) -> dict[str, object]:
+def _fared(callers: Iterable[Caller], seconds: float) -> Answers:
     statuses: Counter[str] = Counter()
     took_ms: list[float] = []
     for caller in callers:
@@ -154,13 +165,8 @@ def _fared(callers: Iterable[Caller], seconds: float) -> dict[str, object]:
         statuses += caller.statuses
         took_ms += caller.took_ms
     took_ms.sort()
-    return {
-        "statuses": statuses,
-        "seconds": seconds,
-        "p99_ms": took_ms[len(took_ms) * 99 // 100],
-        "max_ms": took_ms[-1],
-        "late": sum(ms > TIMEOUT_MS + SLACK_MS for ms in took_ms),
-    }
+    late = sum(ms > TIMEOUT_MS + SLACK_MS for ms in took_ms)
+    return Answers(statuses, seconds, took_ms[len(took_ms) * 99 // 100], took_ms[-1], late)
 
 
 # === the sidecar ===
@@ -172,37 +178,50 @@ class Served:
 
     sidecar: Sidecar
     isolated: bool
+    is_short: bool
+    """Whether the load comes from this process: good for counts, not for times."""
 
     @property
-    def port(self) -> int:
-        return self.sidecar.host_port("inbound")[1]
+    def address(self) -> str:
+        return self.sidecar.addresses["inbound"]
 
     def load(self, path: str, seconds: float, rate: float = RATE) -> tuple[Answers, Answers]:
-        """Loads `/` and a path from another process; returns how both fared."""
-        command = [sys.executable, "-m", __name__, str(self.port), path, str(seconds), str(rate)]
+        """Loads `/` and a path; returns how both fared."""
+        if self.is_short:
+            said = call(self.address, path, seconds, rate)
+            return said["plain"], said["bad"]
+        command = [sys.executable, "-m", __name__, self.address, path, str(seconds), str(rate)]
         done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=rig.ROOT)
-        said = json.loads(done.stdout)
-        return Answers(**said["plain"]), Answers(**said["bad"])
+        both = json.loads(done.stdout)
+        return Answers(**both["plain"]), Answers(**both["bad"])
 
-    def measure(self, case: Case, seconds: float, rate: float = RATE) -> Outcome:
-        """Asks a good plugin, then a bad one."""
-        calm, _ = self.load(f"/{GOOD}", seconds, rate)
+    def calm(self, seconds: float, rate: float = RATE) -> Answers:
+        """How the other routes fare while a good plugin is asked."""
+        return self.load(f"/{GOOD}", seconds, rate)[0]
+
+    def measure(self, case: Case, calm: Answers, seconds: float, rate: float = RATE) -> Outcome:
+        """How all routes fare while a bad plugin is asked."""
         memory = self.sidecar.memory_bytes()
         plain, bad = self.load(f"/{case.name}", seconds, rate)
         is_alive = processes.is_alive(self.sidecar.pid)
         grown = self.sidecar.memory_bytes() - memory if is_alive else 0
-        restarts = self.metric("restarts_total", case) if is_alive and self.isolated else 0
+        restarts = self.restarts(case) if is_alive and self.isolated else 0
         return Outcome(case, self.isolated, calm, plain, bad, restarts, grown, is_alive)
 
-    def metric(self, name: str, case: Case) -> int:
-        """Returns what is counted of the process of a plugin."""
-        wanted = rf'^meshcore_plugin_process_{name}{{plugin="{_module(case.name)}"}} (\d+)$'
-        found = re.search(wanted, self.sidecar.scrape(), re.MULTILINE)
-        return int(found[1]) if found else 0
+    def restarts(self, case: Case) -> int:
+        """How often the process of a plugin was started again; waited for, if it has to be."""
+        wanted = rf'^meshcore_plugin_process_restarts_total{{plugin="{_module(case.name)}"}} (\d+)$'
+        until = time.monotonic() + RESTART_SECONDS
+        while True:
+            found = re.search(wanted, self.sidecar.scrape(), re.MULTILINE)
+            restarts = int(found[1]) if found else 0
+            if restarts or not case.kills or time.monotonic() > until:
+                return restarts
+            time.sleep(0.1)
 
 
 @contextmanager
-def served(cases: Iterable[Case], *, isolate: bool) -> Iterator[Served]:
+def served(cases: Iterable[Case], *, isolate: bool, is_short: bool = False) -> Iterator[Served]:
     """A sidecar with a good plugin and these."""
     with (
         tempfile.TemporaryDirectory(prefix="meshcore-plugins-") as directory,
@@ -215,7 +234,7 @@ def served(cases: Iterable[Case], *, isolate: bool) -> Iterator[Served]:
         paths = [_write(made, name, text) for name, text in texts.items()]
         options = [f"--plugin={path}" for path in paths]
         app = f"--app=127.0.0.1:{origin}"
-        yield Served(made.sidecar("reviews", app, *options), isolate)
+        yield Served(made.sidecar("reviews", app, *options), isolate, is_short)
 
 
 def _made(directory: Path) -> Path:
@@ -233,42 +252,43 @@ def _write(made: Mesh, name: str, text: str) -> Path:
     return path
 
 
-def full(seconds: float = 20) -> Iterator[Outcome]:
+def full(seconds: float = 10) -> Iterator[Outcome]:
     """Yields every bad plugin in a sidecar of its own, in both modes where it can be survived."""
     for case in CASES.values():
         for isolate in (False, True):
             if isolate or not case.kills:
                 with served([case], isolate=isolate) as one:
-                    yield one.measure(case, seconds)
+                    yield one.measure(case, one.calm(seconds), seconds)
 
 
-def table(outcomes: Iterable[Outcome]) -> Iterator[str]:
-    """Yields the figures as lines of Markdown, as they come."""
-    yield (
-        "| plugin | runs | others: answers, lost, p99 (ms) | before: answers, p99 (ms)"
-        " | its own: asked, not as declared, late, p99 (ms), max | restarts | RSS |"
+HEADER = (
+    "| plugin | runs | others: answers, lost, p99 (ms) | before: answers, p99 (ms)"
+    " | its own: answers, not as declared, late, p99 (ms), longest | started again | RSS |",
+    "|---|---|---|---|---|---|---|",
+)
+
+
+def row(o: Outcome) -> str:
+    """Returns the figures as a line of a table in Markdown."""
+    return (
+        f"| {o.case.name} | {o.where}"
+        f" | {o.plain.asked}, {o.plain.other_than('200')}, {o.plain.p99_ms:.1f}"
+        f" | {o.calm.asked}, {o.calm.p99_ms:.1f}"
+        f" | {o.bad.asked}, {o.undeclared}, {o.bad.late}, {o.bad.p99_ms:.1f}, {o.bad.max_ms:.0f}"
+        f" | {o.restarts} | {o.grown_bytes / 2**20:+.0f} MiB |"
     )
-    yield "|---|---|---|---|---|---|---|"
-    for o in outcomes:
-        allowed = ("503", "200") if o.case.may_decide else ("503",)
-        yield (
-            f"| {o.case.name} | {'isolated' if o.isolated else 'in process'}"
-            f" | {o.plain.asked}, {o.plain.other_than('200')}, {o.plain.p99_ms:.1f}"
-            f" | {o.calm.asked}, {o.calm.p99_ms:.1f}"
-            f" | {o.bad.asked}, {o.bad.other_than(*allowed)}, {o.bad.late}, {o.bad.p99_ms:.1f},"
-            f" {o.bad.max_ms:.0f} | {o.restarts} | {o.grown_bytes / 2**20:+.0f} MiB |"
-        )
 
 
 def main() -> None:
-    """Loads a sidecar: `plugins PORT PATH SECONDS RATE`; prints how that fared, as JSON."""
+    """Loads a sidecar: `plugins ADDRESS PATH SECONDS RATE`; prints how that fared, as JSON."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("port", type=int)
+    parser.add_argument("address")
     parser.add_argument("path")
     parser.add_argument("seconds", type=float)
     parser.add_argument("rate", type=float)
     given = parser.parse_args()
-    print(json.dumps(call(given.port, given.path, given.seconds, given.rate)))
+    both = call(given.address, given.path, given.seconds, given.rate)
+    print(json.dumps({name: asdict(answers) for name, answers in both.items()}))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ use pyo3::types::{PyBytes, PyString, PyType};
 /// Longest text of an error or of junk that is repeated to others, in characters.
 const MAX_SHOWN: usize = 500;
 
+/// What a hook may add to a head, in bytes: as much as the largest head that most servers take.
+const MAX_EDIT_BYTES: usize = 64 * 1024;
 /// Header fields that a hook cannot change. Source: `FRAMING` in `meshcore.plugin.decisions`.
 const FRAMING: [&[u8]; 9] = [
     b"connection",
@@ -65,13 +67,19 @@ pub(crate) fn check(stage: HookStage, decision: &Decision) -> Result<(), HookErr
             Decision::Allow(edits) | Decision::Modify(edits) => {
                 let set = edits.set.iter().map(|(name, _)| name);
                 set.chain(&edits.remove).all(|name| !FRAMING.contains(&&**name))
+                    && bytes_of(edits) <= MAX_EDIT_BYTES
                     && edits.status.is_none_or(|status| (200..600).contains(&status))
             }
         };
     if is_sound {
         return Ok(());
     }
-    Err(HookError::Nonsense(format!("a decision that cannot be made here, {}", expected(stage))))
+    let why = format!(
+        "a decision that cannot be made here, {}, without fields that frame a message, of at most \
+         {MAX_EDIT_BYTES} bytes",
+        expected(stage)
+    );
+    Err(HookError::Nonsense(why))
 }
 
 /// What a hook raised.
@@ -140,6 +148,12 @@ fn is_for(stage: HookStage, decision: &Decision) -> bool {
             false
         }
     }
+}
+
+/// What edits may add to a head.
+fn bytes_of(edits: &Edits) -> usize {
+    let fields = edits.set.iter().map(|(name, value)| name.len().saturating_add(value.len()));
+    fields.fold(edits.path.as_ref().map_or(0, |path| path.len()), usize::saturating_add)
 }
 
 const fn expected(stage: HookStage) -> &'static str {
