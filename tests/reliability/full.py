@@ -89,7 +89,7 @@ def _paths() -> Iterable[str]:
 
 
 def _plugins() -> Iterable[str]:
-    print("\n".join(plugins.HEADER))
+    print(plugins.HEADER)
     for outcome in plugins.full():
         print(plugins.row(outcome), flush=True)
         yield from plugins.measured_faults(outcome)

@@ -22,7 +22,7 @@ from pathlib import Path
 from benches.peers import processes
 from tests.integration.harness import Mesh, Sidecar, mesh
 from tests.reliability import rig
-from tests.reliability.plugin_cases import CASES, HOOK, HEAD, TIMEOUT_MS, Case
+from tests.reliability.plugin_cases import CASES, HEAD, HOOK, TIMEOUT_MS, Case
 
 # Requests a second to routes without a plugin, and as many to those with the bad one.
 RATE = 250
@@ -166,7 +166,7 @@ def _fared(callers: Iterable[Caller], seconds: float) -> Answers:
         took_ms += caller.took_ms
     took_ms.sort()
     late = sum(ms > TIMEOUT_MS + SLACK_MS for ms in took_ms)
-    return Answers(statuses, seconds, took_ms[len(took_ms) * 99 // 100], took_ms[-1], late)
+    return Answers(dict(statuses), seconds, took_ms[len(took_ms) * 99 // 100], took_ms[-1], late)
 
 
 # === the sidecar ===
@@ -261,11 +261,10 @@ def full(seconds: float = 10) -> Iterator[Outcome]:
                     yield one.measure(case, one.calm(seconds), seconds)
 
 
-HEADER = (
-    "| plugin | runs | others: answers, lost, p99 (ms) | before: answers, p99 (ms)"
-    " | its own: answers, not as declared, late, p99 (ms), longest | started again | RSS |",
-    "|---|---|---|---|---|---|---|",
-)
+HEADER = """\
+| plugin | runs | others: answers, lost, p99 (ms) | before: answers, p99 (ms) \
+| its own: answers, not as declared, late, p99 (ms), longest | started again | RSS |
+|---|---|---|---|---|---|---|"""
 
 
 def row(o: Outcome) -> str:

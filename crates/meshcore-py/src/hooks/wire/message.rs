@@ -260,3 +260,6 @@ fn read_record(frame: &mut Reader<'_>) -> Result<RequestRecord, Malformed> {
         })?,
     })
 }
+
+#[cfg(test)]
+mod tests;
