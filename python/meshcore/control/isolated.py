@@ -73,17 +73,18 @@ def load(path: str, source: bytes) -> IsolatedPlugin:
         process = PluginProcess(
             name, command, _environment(), json.dumps(hello).encode(), LOAD_SECONDS
         )
-        answer = json.loads(process.hello)
-        if "refused" in answer:
-            raise PluginRejected(str(answer["refused"]))
-        hooks = tuple(_hook(process, place, said) for place, said in enumerate(answer["hooks"]))
-        return IsolatedPlugin(name, path, hooks, bool(answer["is_isolated"]), process)
-    except PluginRejected:
-        raise
     except PluginError as error:
         raise PluginRejected(f"{path}: {error}") from error
+    try:
+        answer = json.loads(process.hello)
+        said = answer["hooks"]
+        hooks = tuple(_hook(process, place, one) for place, one in enumerate(said))
+        refused, is_isolated = answer["refused"], bool(answer["is_isolated"])
     except (ValueError, TypeError, KeyError) as error:
         raise PluginRejected(f"{path}: its process does not say what hooks it has") from error
+    if refused:
+        raise PluginRejected(refused)
+    return IsolatedPlugin(name, path, hooks, is_isolated, process)
 
 
 def _hook(process: PluginProcess, place: int, said: Mapping[str, Any]) -> IsolatedHook:

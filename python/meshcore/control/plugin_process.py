@@ -11,11 +11,15 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 
 from meshcore.errors import PluginError, PluginRejected
 from meshcore.native import PluginConnection, serve_plugin
-from meshcore.plugin.registry import Plugin, load
+from meshcore.plugin.registry import load
 
+# The data plane comes first: a plugin that loops takes what is left of the processors. At this
+# step it gets a quarter of one that both want. Source: sched(7), `sched_prio_to_weight`.
+_NICE = 5
 # What Python calls it when a process is about to be copied. Source: its audit events table.
 _FORKS = frozenset({"os.fork", "os.forkpty"})
 
@@ -23,6 +27,7 @@ _FORKS = frozenset({"os.fork", "os.forkpty"})
 def main() -> int:
     """Loads a plugin and serves its hooks; returns the exit status."""
     connection = _connect()
+    os.nice(_NICE)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     asked = connection.receive()
     if asked is None:
@@ -33,9 +38,10 @@ def main() -> int:
     try:
         plugin = load(hello["path"], source)
     except PluginRejected as error:
-        connection.send(json.dumps({"refused": str(error)}).encode())
+        _say(connection, refused=str(error))
         return os.EX_DATAERR
-    connection.send(json.dumps(_described(plugin)).encode())
+    hooks = [{"order": hook.order, "model": hook.to_model()} for hook in plugin.hooks]
+    _say(connection, hooks, is_isolated=plugin.is_isolated)
     serve_plugin(connection, plugin.hooks)
     return os.EX_OK
 
@@ -58,9 +64,16 @@ def _refuse_forks(event: str, arguments: tuple[object, ...]) -> None:
         raise PluginError("a plugin cannot fork, its copy would go on as itself: use subprocess")
 
 
-def _described(plugin: Plugin) -> dict[str, object]:
-    hooks = [{"order": hook.order, "model": hook.to_model()} for hook in plugin.hooks]
-    return {"is_isolated": plugin.is_isolated, "hooks": hooks}
+def _say(
+    connection: PluginConnection,
+    hooks: Sequence[dict[str, object]] = (),
+    *,
+    is_isolated: bool = False,
+    refused: str = "",
+) -> None:
+    """Tells the sidecar which hooks there are, or why there are none."""
+    said = {"hooks": hooks, "is_isolated": is_isolated, "refused": refused}
+    connection.send(json.dumps(said).encode())
 
 
 if __name__ == "__main__":

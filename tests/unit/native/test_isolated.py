@@ -257,7 +257,7 @@ def test_the_process_gets_no_secrets(start, monkeypatch, tmp_path):
     monkeypatch.setenv("DATABASE_PASSWORD", "secret")
     monkeypatch.setenv("PLUGIN_DIRECTORY", "http://directory")
     with (tmp_path / "open").open("w") as inherited:
-        os.set_inheritable(inherited.fileno(), True)
+        os.set_inheritable(inherited.fileno(), True)  # noqa: FBT003 - it takes no name
         one = start("""
 @authorize(timeout="5s")
 def tell(request):
@@ -270,6 +270,14 @@ def tell(request):
     assert "DATABASE_PASSWORD" not in told
     assert "PLUGIN_DIRECTORY" in told
     assert told.endswith("[], b'')")
+
+
+def test_the_process_leaves_the_processors_to_the_data_plane(start):
+    one = start("""
+@authorize(timeout="5s")
+def tell(request): return deny(403, str(os.nice(0)))
+""")
+    assert int(one.get("/").body) == min(os.nice(0) + 5, 19)
 
 
 def test_what_it_prints_is_in_the_log(start, caplog):
@@ -329,7 +337,7 @@ def test_a_plugin_that_cannot_be_loaded_is_refused_in_words(write, monkeypatch, 
     if "sleep" in source:
         monkeypatch.setattr(isolated, "LOAD_SECONDS", 1.0)
     path = write(source)
-    with pytest.raises(PluginRejected, match="policy.py") as refused:
+    with pytest.raises(PluginRejected, match=r"policy\.py") as refused:
         isolated.load(path, Path(path).read_bytes())
     assert said in str(refused.value)
     eventually(lambda: not processes(path))

@@ -115,7 +115,8 @@ impl PyHooks {
                 Severity::Error,
                 format!(
                     "hook {} ({}) failed most of its calls within a second: it is not called \
-                     for half a second, its requests get the answer of on_error",
+                     for half a second, and longer while it goes on; its requests get the answer \
+                     of on_error",
                     entry.hook.name, entry.hook.origin,
                 ),
             );
