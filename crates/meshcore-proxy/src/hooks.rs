@@ -25,8 +25,8 @@ pub trait HookHost: Send + Sync + fmt::Debug {
     /// or the hook is not to be called inline: the caller then uses [`Self::call_later`].
     fn call_now(&self, hook: &Hook, view: &View<'_>) -> Option<Result<Decision, HookError>>;
 
-    /// Hands the call to the policy thread. `None` when its queue is full. The caller gives up
-    /// after the hook's limit, whether or not an answer comes.
+    /// Hands the call to the policy thread, or to the process of its plugin. `None` when the queue
+    /// there is full. The caller gives up after the hook's limit, whether or not an answer comes.
     fn call_later(&self, hook: &Arc<Hook>, facts: Facts) -> Option<PendingDecision>;
 
     /// Takes records of finished requests for telemetry hooks. Must not block; `false` when
@@ -59,8 +59,8 @@ pub enum HookError {
     /// No answer within its limit.
     #[error("no answer within {0} ms")]
     TimedOut(u64),
-    /// The queue to the policy thread is full.
-    #[error("queue of the policy thread is full")]
+    /// Too many calls wait already.
+    #[error("too many calls wait for it")]
     Overloaded,
     /// Too many failures lately: it is not called for a while.
     #[error("not called: it failed too often")]

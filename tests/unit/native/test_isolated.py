@@ -292,6 +292,7 @@ def say(request):
     eventually(
         lambda: "plugin policy: ERROR hook policy.say raised ValueError: no at" in caplog.text
     )
+    assert "plugin policy: plugin" not in caplog.text
     assert "plugin policy: said \ufffd[2J" in caplog.text
     eventually(lambda: "plugin policy: loaded True" in caplog.text)
 

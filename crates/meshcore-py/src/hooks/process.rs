@@ -6,25 +6,26 @@
 //! declares is the answer when there is no room, no process, or no decision in time.
 
 mod child;
+mod keeper;
 mod life;
 mod said;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak, mpsc as std_mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use meshcore_model::Attribute;
 use meshcore_proxy::hooks::{Facts, HookError, RequestRecord};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
-use self::child::Fault;
 pub(crate) use self::child::Recipe;
-use self::life::{End, Life, Orders};
+use self::keeper::{Begun, Keeper};
+use self::life::Orders;
 use super::PyHooks;
 use super::clerk::Severity;
-use super::entry::{Entry, count};
+use super::entry::Entry;
 use super::reply::Reply;
 
 /// Calls that wait for the process at most, and those of one hook that wait or run.
@@ -32,14 +33,6 @@ const MAX_WAITING: usize = 1024;
 const MAX_CALLS_OF_HOOK: u32 = 256;
 /// Batches of finished requests that wait at most.
 const MAX_BATCHES: usize = 16;
-/// First pause before it is started again, the longest one, and how long it has to live for the
-/// pause to be the first one again.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-const GOOD_LIFE: Duration = Duration::from_secs(30);
-/// How long it may go on when it is not wanted any more, and when it is at fault.
-const END_WITHIN: Duration = Duration::from_secs(1);
-const FAULT_WITHIN: Duration = Duration::from_millis(300);
 /// Lines that are kept until there is somebody to report to.
 const MAX_EARLY_LINES: usize = 50;
 
@@ -108,7 +101,7 @@ impl Process {
         let keeper = Keeper { recipe, orders, shared: Arc::clone(&shared) };
         std::thread::Builder::new()
             .name("meshcore-plugin".into())
-            .spawn(move || keep(keeper, &begun))
+            .spawn(move || keeper.run(&begun))
             .map_err(|error| format!("no thread for it: {error}"))?;
         Ok(Starting { begins, process: Some(Self { shared, calls, records, hello: Vec::new() }) })
     }
@@ -143,7 +136,9 @@ impl Process {
         audience.reads = telemetry_reads.to_vec();
         let early = std::mem::take(&mut audience.early);
         drop(audience);
-        self.shared.said(early);
+        for text in early {
+            self.shared.report(Severity::Warning, text);
+        }
     }
 
     /// Another one has taken its place: it ends when it had no call for a while.
@@ -160,7 +155,7 @@ impl Process {
 /// A process that loads its plugin.
 #[derive(Debug)]
 pub(crate) struct Starting {
-    begins: std_mpsc::Receiver<Result<Vec<u8>, String>>,
+    begins: std_mpsc::Receiver<Begun>,
     process: Option<Process>,
 }
 
@@ -220,127 +215,6 @@ impl Shared {
             None if audience.early.len() < MAX_EARLY_LINES => audience.early.push(text),
             None => {}
         }
-    }
-}
-
-/// What the thread of a process has.
-struct Keeper {
-    recipe: Recipe,
-    orders: Orders,
-    shared: Arc<Shared>,
-}
-
-/// The thread of a process.
-fn keep(keeper: Keeper, begun: &std_mpsc::Sender<Result<Vec<u8>, String>>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(keeper.keep(begun)),
-        Err(error) => drop(begun.send(Err(format!("no event loop for it: {error}")))),
-    }
-}
-
-impl Keeper {
-    async fn keep(mut self, begun: &std_mpsc::Sender<Result<Vec<u8>, String>>) {
-        let mut first_frame = None;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let started = Instant::now();
-            let (why, how) = match self.begin(&mut first_frame).await {
-                Ok(mut life) => {
-                    if let Some(frame) = first_frame.clone() {
-                        // Heard the first time only.
-                        let _ = begun.send(Ok(frame));
-                    }
-                    self.shared.is_up.store(true, Ordering::Relaxed);
-                    let end = life.run(&mut self.orders, &self.shared).await;
-                    self.shared.is_up.store(false, Ordering::Relaxed);
-                    match end {
-                        End::Unwanted => {
-                            life.end(END_WITHIN, &self.shared).await;
-                            return;
-                        }
-                        End::Fault(fault) => (fault, life.end(FAULT_WITHIN, &self.shared).await),
-                    }
-                }
-                Err((fault, how)) if first_frame.is_none() => {
-                    let text = self.first_words(&fault, &how);
-                    let _ = begun.send(Err(text));
-                    return;
-                }
-                Err(failed) => failed,
-            };
-            if started.elapsed() >= GOOD_LIFE {
-                pause = FIRST_PAUSE;
-            }
-            self.report_end(&why, &how, pause);
-            if !self.pause(pause).await {
-                return;
-            }
-            pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
-            count(&self.shared.counts.restarts);
-        }
-    }
-
-    /// Starts the process and waits until it has loaded what it loaded the first time.
-    async fn begin(&self, first_frame: &mut Option<Vec<u8>>) -> Result<Life, (Fault, String)> {
-        let mut life = Life::start(&self.recipe).map_err(|fault| (fault, String::new()))?;
-        let fault = match life.load(self.recipe.within).await {
-            Ok(frame) => match first_frame {
-                Some(known) if *known != frame => Fault::Changed,
-                Some(_) => return Ok(life),
-                None => {
-                    *first_frame = Some(frame);
-                    return Ok(life);
-                }
-            },
-            Err(fault) => fault,
-        };
-        let how = life.end(FAULT_WITHIN, &self.shared).await;
-        Err((fault, how))
-    }
-
-    /// Why the first start failed, with what the process said.
-    fn first_words(&self, fault: &Fault, how: &str) -> String {
-        let said = std::mem::take(&mut self.shared.audience.lock().early);
-        let why = if matches!(fault, Fault::Ended) {
-            format!("its process {how} while it was loaded")
-        } else {
-            fault.to_string()
-        };
-        [&[why][..], &said].concat().join("\n")
-    }
-
-    fn report_end(&self, fault: &Fault, how: &str, pause: Duration) {
-        count(&self.shared.counts.faults);
-        let why = if matches!(fault, Fault::Ended) {
-            how.to_owned()
-        } else {
-            format!("was ended: {fault}")
-        };
-        let text = format!(
-            "plugin {}: its process {why}; it is started again in {} ms, until then its requests \
-             get the answer of on_error",
-            self.shared.name,
-            pause.as_millis(),
-        );
-        self.shared.report(Severity::Error, text);
-    }
-
-    /// Waits, and answers calls that were on their way; `false` when the process is not wanted.
-    async fn pause(&mut self, pause: Duration) -> bool {
-        let over = tokio::time::sleep(pause);
-        tokio::pin!(over);
-        while !self.shared.is_retired() {
-            tokio::select! {
-                () = &mut over => return true,
-                () = self.shared.changed.notified() => {}
-                call = self.orders.calls.recv() => match call {
-                    Some(call) => call.finish(Err(HookError::Down), Duration::ZERO),
-                    None => return false,
-                },
-            }
-        }
-        false
     }
 }
 
