@@ -29,6 +29,9 @@ pub trait HookHost: Send + Sync + fmt::Debug {
     /// there is full. The caller gives up after the hook's limit, whether or not an answer comes.
     fn call_later(&self, hook: &Arc<Hook>, facts: Facts) -> Option<PendingDecision>;
 
+    /// The caller of [`Self::call_later`] had no answer within the hook's limit.
+    fn gave_up(&self, hook: &Hook);
+
     /// Takes records of finished requests for telemetry hooks. Must not block; `false` when
     /// they were dropped.
     fn finished(&self, records: Vec<RequestRecord>) -> bool;
@@ -181,6 +184,8 @@ impl HookHost for NoHooks {
     fn call_later(&self, _hook: &Arc<Hook>, _facts: Facts) -> Option<PendingDecision> {
         None
     }
+
+    fn gave_up(&self, _hook: &Hook) {}
 
     fn finished(&self, _records: Vec<RequestRecord>) -> bool {
         false

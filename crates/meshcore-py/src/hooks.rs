@@ -231,7 +231,7 @@ impl PyHooks {
     /// Starts the threads that are not there yet: an earlier attempt may have failed half-way.
     fn start_threads(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
         if !self.has_started.load(Ordering::Relaxed) {
-            quiet::one_more(py)?;
+            quiet::one_more(py, self.is_served)?;
             fork::refuse(py)?;
             self.has_started.store(true, Ordering::Relaxed);
         }
@@ -355,6 +355,12 @@ impl HookHost for PyHooks {
             return None;
         }
         Some(pending)
+    }
+
+    fn gave_up(&self, hook: &Hook) {
+        if let Some(entry) = self.table.find(hook.id) {
+            self.record(&entry, true, self.now_ns());
+        }
     }
 
     fn finished(&self, records: Vec<RequestRecord>) -> bool {

@@ -193,6 +193,19 @@ def good(request): return allow()
     assert [pid] != before
 
 
+def test_a_process_that_grows_without_end_is_started_again(start, caplog):
+    one = start("""
+@authorize(timeout="50s")
+def bad(request):
+    kept = b"x" * (600 << 20)
+    time.sleep(3600)
+""")
+    assert one.get("/").status == 503
+    eventually(lambda: "was ended: it has grown by" in caplog.text)
+    eventually(lambda: process(one, "up") == 1)
+    assert process(one, "resident_bytes") < 512 << 20
+
+
 @pytest.mark.parametrize(
     ("frame", "said"),
     [
@@ -332,6 +345,7 @@ def one(request): return allow()
         ("os.fork()", ":3: a plugin cannot fork"),
         ("time.sleep(3600)", "it was not loaded within 1"),
         ("x = 1", "no hook found"),
+        ("#" * (1 << 20), "it cannot be started: file too large"),
     ],
 )
 def test_a_plugin_that_cannot_be_loaded_is_refused_in_words(write, monkeypatch, source, said):

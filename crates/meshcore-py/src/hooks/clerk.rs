@@ -229,6 +229,5 @@ fn show_to(
     let decided = host.judge(py, entry, returned);
     slot.end(py);
     count(&entry.counts.queued);
-    let ended_ns = host.now_ns();
-    host.settle(entry, &decided, ended_ns.saturating_sub(began_ns), ended_ns);
+    host.settle(entry, None, &decided, host.now_ns().saturating_sub(began_ns));
 }

@@ -94,7 +94,9 @@ pub(crate) fn look_after(host: &Arc<PyHooks>, now_ns: u64) {
     let queue = &host.loop_queue;
     for entry in queue.take_overdue(now_ns) {
         // It was cancelled and goes on all the same; it will not tell us that it failed.
-        host.record(&entry, true, now_ns);
+        if entry.is_telemetry() {
+            host.record(&entry, true, now_ns);
+        }
         host.late(&entry);
     }
     let asked_ns = queue.asked_ns.load(Ordering::Relaxed);
@@ -243,7 +245,6 @@ fn take(host: &Arc<PyHooks>, py: Python<'_>) -> PyResult<Option<Vec<Py<Call>>>> 
                 if reply.is_late() {
                     count(&entry.counts.late);
                     entry.load.one_less();
-                    host.record(&entry, true, host.now_ns());
                     continue;
                 }
                 let copied = Copied::new(facts, Arc::clone(&entry));
@@ -298,15 +299,15 @@ impl Call {
 
 impl Call {
     fn settle(&self, decided: Decided) {
-        let now_ns = self.host.now_ns();
         self.due.is_over.store(true, Ordering::Relaxed);
         if let Some(copied) = &self.copied {
             copied.forget();
         }
         count(&self.entry.counts.awaited);
-        let took_ns = now_ns.saturating_sub(self.began_ns);
-        self.host.settle(&self.entry, &decided, took_ns, now_ns);
-        if let Some(reply) = self.reply.lock().take() {
+        let took_ns = self.host.now_ns().saturating_sub(self.began_ns);
+        let reply = self.reply.lock().take();
+        self.host.settle(&self.entry, reply.as_ref(), &decided, took_ns);
+        if let Some(reply) = reply {
             reply.send(decided);
         }
     }

@@ -1,6 +1,7 @@
 //! One life of a plugin's process: calls go in, decisions come out.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -70,7 +71,9 @@ impl Life {
     /// When the system cannot start it.
     pub(super) fn start(recipe: &Recipe) -> Result<Self, Fault> {
         let mut child = Child::start(recipe)?;
-        frame(&mut child.outbox, |out| out.extend_from_slice(&recipe.hello));
+        if !frame(&mut child.outbox, |out| out.extend_from_slice(&recipe.hello)) {
+            return Err(Fault::Start(io::ErrorKind::FileTooLarge.into()));
+        }
         Ok(Self {
             child,
             outstanding: HashMap::new(),
@@ -220,7 +223,7 @@ impl Call {
             count(&entry.counts.late);
         }
         entry.load.one_less();
-        host.settle(&entry, &decided, took_ns, host.now_ns());
+        host.settle(&entry, Some(&reply), &decided, took_ns);
         reply.send(decided);
     }
 }
