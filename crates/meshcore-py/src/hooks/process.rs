@@ -195,9 +195,16 @@ impl Shared {
         self.is_retired.load(Ordering::Relaxed)
     }
 
-    /// Whether its telemetry hooks read this.
-    fn records(&self, attribute: &Attribute) -> bool {
-        self.audience.lock().reads.contains(attribute)
+    /// What its telemetry hooks read of finished requests.
+    fn telemetry_reads(&self) -> Vec<Attribute> {
+        self.audience.lock().reads.clone()
+    }
+
+    /// Counts finished requests that its hooks do not see.
+    fn dropped(&self, records: usize) {
+        if let Some(host) = self.audience.lock().host.upgrade() {
+            host.desk.count_dropped(records);
+        }
     }
 
     /// Lines that it wrote go to the log.

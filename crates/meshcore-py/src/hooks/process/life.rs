@@ -120,7 +120,7 @@ impl Life {
                     Ok(())
                 }
                 Some(records) = orders.records.recv(), if has_room => {
-                    write_records(&mut self.child.outbox, &records, |name| shared.records(name));
+                    self.show(&records, shared);
                     Ok(())
                 }
                 () = tokio::time::sleep_until(self.next_look.into()) => self.look(shared),
@@ -136,14 +136,13 @@ impl Life {
         }
     }
 
-    /// Ends it, and answers the calls that it had.
+    /// Answers the calls that it had, and ends it; returns how it ended.
     pub(super) async fn end(mut self, within: Duration, shared: &Shared) -> String {
-        let how = self.child.end(within).await;
-        let last_words = self.child.said.last_lines(Instant::now());
-        shared.said(last_words);
         for (call, asked) in self.outstanding.into_values() {
             call.finish(Err(HookError::Down), asked.elapsed());
         }
+        let how = self.child.end(within).await;
+        shared.said(self.child.said.last_lines(Instant::now()));
         how
     }
 
@@ -166,6 +165,14 @@ impl Life {
                 let why = "is asked about a request that is too long".to_owned();
                 call.finish(Err(HookError::Nonsense(why)), Duration::ZERO);
             }
+        }
+    }
+
+    /// Writes finished requests.
+    fn show(&mut self, records: &[RequestRecord], shared: &Shared) {
+        let reads = shared.telemetry_reads();
+        if !write_records(&mut self.child.outbox, records, |name| reads.contains(name)) {
+            shared.dropped(records.len());
         }
     }
 
