@@ -199,11 +199,28 @@ def test_a_refused_change_leaves_the_hooks_in_force(start, tmp_path):
 
 def test_the_interpreter_is_as_before_when_the_last_one_stops(start):
     one = start("@authorize\ndef who(request): return allow()\n")
-    assert sys.getswitchinterval() < 0.001
+    assert sys.getswitchinterval() < 0.005
     assert not gc.isenabled()
     one.proxy.stop()
     assert sys.getswitchinterval() == 0.005
     assert gc.isenabled()
+
+
+def test_turns_are_longer_while_threads_fight_for_the_interpreter(start):
+    one = start("""
+import threading, time
+end = time.monotonic() + 1.5
+def spin():
+    while time.monotonic() < end: pass
+for _ in range(20): threading.Thread(target=spin).start()
+@authorize
+def who(request): return allow()
+""")
+    deadline = time.monotonic() + 20
+    for is_fought_over in (True, False):
+        while (sys.getswitchinterval() >= 0.001) is not is_fought_over:
+            assert time.monotonic() < deadline
+            assert one.get().status == 200
 
 
 def test_plugins_that_were_replaced_are_freed(start, tmp_path):
