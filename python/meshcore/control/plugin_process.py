@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from meshcore.errors import PluginError, PluginRejected
 from meshcore.native import PluginConnection, serve_plugin
@@ -66,7 +66,7 @@ def _refuse_forks(event: str, arguments: tuple[object, ...]) -> None:
 
 def _say(
     connection: PluginConnection,
-    hooks: Sequence[dict[str, object]] = (),
+    hooks: Sequence[Mapping[str, object]] = (),
     *,
     is_isolated: bool = False,
     refused: str = "",
