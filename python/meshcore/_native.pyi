@@ -11,6 +11,9 @@ __all__ = [
     "Hooks",
     "Issued",
     "Materials",
+    "PluginConnection",
+    "PluginProcess",
+    "ProcessHook",
     "Proxy",
     "Record",
     "Request",
@@ -70,10 +73,32 @@ class Materials:
 
 @final
 class Hooks:
-    def __new__(
-        cls, hooks: bytes, functions: Sequence[tuple[int, Callable[..., object]]]
-    ) -> Hooks: ...
+    def __new__(cls, hooks: bytes, callees: Sequence[tuple[int, object]]) -> Hooks: ...
     def __len__(self) -> int: ...
+
+@final
+class ProcessHook: ...
+
+@final
+class PluginProcess:
+    def __new__(
+        cls,
+        name: str,
+        command: Sequence[str],
+        environment: Sequence[tuple[str, str]],
+        hello: bytes,
+        within_seconds: float,
+    ) -> PluginProcess: ...
+    @property
+    def hello(self) -> bytes: ...
+    def hook(self, place: int) -> ProcessHook: ...
+
+@final
+class PluginConnection:
+    def __new__(cls) -> PluginConnection: ...
+    def receive(self) -> bytes | None: ...
+    def send(self, frame: bytes) -> None: ...
+    def serve(self, hooks: Hooks) -> None: ...
 
 @final
 class Proxy:

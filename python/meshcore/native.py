@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakSet
 
 from meshcore import _native
-from meshcore._native import Authority, Issued, Materials, new_csr
-from meshcore.plugin.registry import Hook, to_native
+from meshcore._native import (
+    Authority,
+    Issued,
+    Materials,
+    PluginConnection,
+    PluginProcess,
+    new_csr,
+)
+from meshcore.plugin.registry import Registered, to_native
 from meshcore.plugin.request import Headers, Record, Request, Response
 
 if TYPE_CHECKING:
@@ -22,10 +29,13 @@ __all__ = [
     "Issued",
     "Materials",
     "Options",
+    "PluginConnection",
+    "PluginProcess",
     "Proxy",
     "Sample",
     "Totals",
     "new_csr",
+    "serve_plugin",
 ]
 
 # Authors may ask isinstance() of what the data plane gives them.
@@ -92,7 +102,7 @@ class Proxy:
         mesh: bytes,
         node: bytes,
         options: Options,
-        hooks: Iterable[Hook] = (),
+        hooks: Iterable[Registered] = (),
         materials: Materials | None = None,
     ) -> None:
         """Binds, starts all threads, and returns when it accepts.
@@ -119,7 +129,7 @@ class Proxy:
         self._native = _native.Proxy(mesh, node, described.encode(), native_hooks, materials)
         _running.add(self)
 
-    def apply(self, mesh: bytes, hooks: Iterable[Hook] | None = None) -> int:
+    def apply(self, mesh: bytes, hooks: Iterable[Registered] | None = None) -> int:
         """Puts a mesh in force, with other hooks if some are given; returns its revision.
 
         Raises:
@@ -194,9 +204,20 @@ def _stop_all() -> None:
         proxy.stop()
 
 
-def _hooks(hooks: Iterable[Hook]) -> _native.Hooks:
-    described, functions = to_native(hooks)
-    return _native.Hooks(described, functions)
+def serve_plugin(connection: PluginConnection, hooks: Iterable[Registered]) -> None:
+    """Calls hooks of this process as a sidecar asks, until that is gone.
+
+    The process is ended a second later, if it has not ended by itself.
+
+    Raises:
+        OSError: The connection cannot be used.
+    """
+    connection.serve(_hooks(hooks))
+
+
+def _hooks(hooks: Iterable[Registered]) -> _native.Hooks:
+    described, callees = to_native(hooks)
+    return _native.Hooks(described, callees)
 
 
 def _family(family: "_FamilyTuple") -> Family:

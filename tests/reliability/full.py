@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from tests.reliability import flood, h1, h2spec, hostile, paths, slow, translation
+from tests.reliability import flood, h1, h2spec, hostile, paths, plugins, slow, translation
 from tests.reliability.flood_cases import FLOODS
 
 # What a flood may leave behind, on one connection or on hundreds; what a slow head may cost.
@@ -88,6 +88,13 @@ def _paths() -> Iterable[str]:
         yield from [*o.leaked, *o.refused]
 
 
+def _plugins() -> Iterable[str]:
+    print(plugins.HEADER)
+    for outcome in plugins.full():
+        print(plugins.row(outcome), flush=True)
+        yield from plugins.measured_faults(outcome)
+
+
 PARTS: dict[str, Part] = {
     "h1": _h1,
     "hostile": _hostile,
@@ -97,6 +104,7 @@ PARTS: dict[str, Part] = {
     "floods-single": _floods_single,
     "slow": _slow,
     "paths": _paths,
+    "plugins": _plugins,
 }
 
 

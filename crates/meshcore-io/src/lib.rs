@@ -3,9 +3,11 @@
 //! The only room where `unsafe` is allowed; each use is one operation with its proof.
 
 mod connect;
+mod group;
 mod listen;
 mod splice;
 
 pub use connect::{ConnectFrom, Keepalive, connect, connect_unix};
+pub use group::end_group;
 pub use listen::{Accepting, accept, listen, original_destination};
 pub use splice::{Pipe, splice_out, try_splice_in};

@@ -63,6 +63,8 @@ pub enum HookMode {
     Queued,
     /// On the event loop of the policy thread (`async def`).
     Async,
+    /// In a process of the plugin's own.
+    Process,
 }
 
 /// What a hook's failure means for the request.

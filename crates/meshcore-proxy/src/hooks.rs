@@ -25,9 +25,12 @@ pub trait HookHost: Send + Sync + fmt::Debug {
     /// or the hook is not to be called inline: the caller then uses [`Self::call_later`].
     fn call_now(&self, hook: &Hook, view: &View<'_>) -> Option<Result<Decision, HookError>>;
 
-    /// Hands the call to the policy thread. `None` when its queue is full. The caller gives up
-    /// after the hook's limit, whether or not an answer comes.
+    /// Hands the call to the policy thread, or to the process of its plugin. `None` when the queue
+    /// there is full. The caller gives up after the hook's limit, whether or not an answer comes.
     fn call_later(&self, hook: &Arc<Hook>, facts: Facts) -> Option<PendingDecision>;
+
+    /// The caller of [`Self::call_later`] had no answer within the hook's limit.
+    fn gave_up(&self, hook: &Hook);
 
     /// Takes records of finished requests for telemetry hooks. Must not block; `false` when
     /// they were dropped.
@@ -59,12 +62,15 @@ pub enum HookError {
     /// No answer within its limit.
     #[error("no answer within {0} ms")]
     TimedOut(u64),
-    /// The queue to the policy thread is full.
-    #[error("queue of the policy thread is full")]
+    /// Too many calls wait already.
+    #[error("too many calls wait for it")]
     Overloaded,
     /// Too many failures lately: it is not called for a while.
     #[error("not called: it failed too often")]
     Broken,
+    /// The process of its plugin ended.
+    #[error("its process ended, it is started again")]
+    Down,
 }
 
 /// What a hook decided.
@@ -178,6 +184,8 @@ impl HookHost for NoHooks {
     fn call_later(&self, _hook: &Arc<Hook>, _facts: Facts) -> Option<PendingDecision> {
         None
     }
+
+    fn gave_up(&self, _hook: &Hook) {}
 
     fn finished(&self, _records: Vec<RequestRecord>) -> bool {
         false

@@ -12,6 +12,21 @@ use pyo3::types::{PyBytes, PyString, PyType};
 /// Longest text of an error or of junk that is repeated to others, in characters.
 const MAX_SHOWN: usize = 500;
 
+/// What a hook may add to a head, in bytes: as much as the largest head that most servers take.
+const MAX_EDIT_BYTES: usize = 64 * 1024;
+/// Header fields that a hook cannot change. Source: `FRAMING` in `meshcore.plugin.decisions`.
+const FRAMING: [&[u8]; 9] = [
+    b"connection",
+    b"content-length",
+    b"host",
+    b"keep-alive",
+    b"proxy-connection",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+];
+
 /// The decisions of `meshcore.plugin.decisions`, looked up once.
 struct Vocabulary {
     allow: Py<PyAny>,
@@ -32,10 +47,39 @@ struct Vocabulary {
 pub(crate) fn decision(stage: HookStage, value: &Bound<'_, PyAny>) -> Result<Decision, HookError> {
     let words = Vocabulary::of(value.py()).map_err(|error| raised(value.py(), &error))?;
     match known(words, value).map_err(|error| raised(value.py(), &error))? {
-        Some(decision) if is_for(stage, &decision) => Ok(decision),
+        Some(decision) if is_for(stage, &decision) => check(stage, &decision).map(|()| decision),
         None if value.is_none() && stage != HookStage::Authorize => Ok(Decision::Abstain),
         _ => Err(HookError::Nonsense(format!("{}, {}", shown(value), expected(stage)))),
     }
+}
+
+/// Checks a decision that may come from where nobody checked it: a plugin may have changed what
+/// makes decisions, and a process may say anything.
+///
+/// # Errors
+///
+/// [`HookError::Nonsense`] when it is none for this stage, or edits what the proxy alone writes.
+pub(crate) fn check(stage: HookStage, decision: &Decision) -> Result<(), HookError> {
+    let is_sound = is_for(stage, decision)
+        && match decision {
+            Decision::Abstain | Decision::RouteTo(_) => true,
+            Decision::Deny(denial) => (400..600).contains(&denial.status),
+            Decision::Allow(edits) | Decision::Modify(edits) => {
+                let set = edits.set.iter().map(|(name, _)| name);
+                set.chain(&edits.remove).all(|name| !FRAMING.contains(&&**name))
+                    && bytes_of(edits) <= MAX_EDIT_BYTES
+                    && edits.status.is_none_or(|status| (200..600).contains(&status))
+            }
+        };
+    if is_sound {
+        return Ok(());
+    }
+    let why = format!(
+        "a decision that cannot be made here, {}, without fields that frame a message, of at most \
+         {MAX_EDIT_BYTES} bytes",
+        expected(stage)
+    );
+    Err(HookError::Nonsense(why))
 }
 
 /// What a hook raised.
@@ -104,6 +148,12 @@ fn is_for(stage: HookStage, decision: &Decision) -> bool {
             false
         }
     }
+}
+
+/// What edits may add to a head.
+fn bytes_of(edits: &Edits) -> usize {
+    let fields = edits.set.iter().map(|(name, value)| name.len().saturating_add(value.len()));
+    fields.fold(edits.path.as_ref().map_or(0, |path| path.len()), usize::saturating_add)
 }
 
 const fn expected(stage: HookStage) -> &'static str {

@@ -2,7 +2,8 @@
 //!
 //! A hook is called on the worker when it has shown to be short and the interpreter is free
 //! ([`call`]); else on a policy thread ([`policy`]) or, if it is a coroutine, on the event
-//! loop ([`event_loop`]). The clerk ([`clerk`]) runs telemetry hooks and writes reports, and the
+//! loop ([`event_loop`]). A plugin may have a process of its own ([`process`]), which runs the same
+//! threads ([`serve`]). The clerk ([`clerk`]) runs telemetry hooks and writes reports, and the
 //! watch ([`watch`]) ends what does not end by itself.
 
 mod breaker;
@@ -11,24 +12,29 @@ mod clerk;
 mod entry;
 mod event_loop;
 mod exposition;
+mod fork;
 mod gate;
 mod pace;
 mod policy;
 mod pressure;
+mod process;
 mod queue;
 mod quiet;
+mod reply;
 mod scrape;
+mod serve;
 mod slot;
 mod table;
 mod watch;
+mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use meshcore_model::{Hook, HookMode, HookStage};
+use meshcore_model::{Hook, HookMode};
 use meshcore_proxy::hooks::{
     Decision, Facts, HookError, HookHost, PendingDecision, RequestRecord, View,
 };
@@ -37,7 +43,9 @@ use pyo3::prelude::*;
 use scoped_tls_hkt::scoped_thread_local;
 use tokio::sync::oneshot;
 
-pub(crate) use entry::Entry;
+pub(crate) use entry::{Callee, Entry};
+pub(crate) use process::{Process, Recipe};
+pub(crate) use serve::{Connection, serve};
 
 use crate::hooks::call::refused;
 use crate::hooks::clerk::Desk;
@@ -45,10 +53,12 @@ use crate::hooks::entry::count;
 use crate::hooks::event_loop::LoopQueue;
 use crate::hooks::gate::Gate;
 use crate::hooks::pressure::Pressure;
+use crate::hooks::process::Call;
 use crate::hooks::queue::{Job, Queue};
+use crate::hooks::reply::Reply;
 use crate::hooks::scrape::Scrape;
 use crate::hooks::slot::{Role, Slot};
-use crate::hooks::table::Table;
+use crate::hooks::table::{Table, processes_of};
 
 /// An inline call this long is interrupted: its worker serves others as well.
 const INLINE_LIMIT_NS: u64 = 20_000_000;
@@ -59,6 +69,11 @@ const MAX_RUNNING_OF_HOOK: u32 = 2;
 
 /// The hooks of one proxy, and the threads that run them.
 pub(crate) struct PyHooks {
+    /// Itself.
+    me: Weak<Self>,
+    /// Whether it serves a sidecar from the process of a plugin. The sidecar then is who stops
+    /// calling hooks that fail.
+    is_served: bool,
     began: Instant,
     table: Table,
     epoch: AtomicU64,
@@ -93,8 +108,10 @@ scoped_thread_local!(static LOOP: for<'a> &'a dyn Fn());
 // === impl PyHooks ===
 
 impl PyHooks {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn new(is_served: bool) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            is_served,
             began: Instant::now(),
             table: Table::default(),
             epoch: AtomicU64::new(0),
@@ -125,7 +142,7 @@ impl PyHooks {
     pub(crate) fn add(
         self: &Arc<Self>,
         py: Python<'_>,
-        hooks: Vec<(Hook, Py<PyAny>)>,
+        hooks: Vec<(Hook, Callee)>,
     ) -> PyResult<()> {
         if hooks.is_empty() {
             return Ok(());
@@ -136,7 +153,22 @@ impl PyHooks {
         }
         quiet::settle(py)?;
         self.table.add(hooks);
+        self.attach_processes();
         Ok(())
+    }
+
+    /// Hears what the processes of plugins say, from now on.
+    fn attach_processes(&self) {
+        let entries = self.table.in_force();
+        for process in processes_of(&entries) {
+            let is_in_it = |entry: &&Arc<Entry>| {
+                entry.outside.as_ref().is_some_and(|(its, _)| Arc::ptr_eq(its, &process))
+            };
+            let telemetry = entries.iter().filter(is_in_it).filter(|entry| entry.is_telemetry());
+            let reads: Vec<_> =
+                telemetry.flat_map(|entry| entry.hook.reads.iter().flatten()).cloned().collect();
+            process.attach(&self.me, &reads);
+        }
     }
 
     /// Forgets all hooks but those of the generation now in force, and what they decided.
@@ -178,6 +210,15 @@ impl PyHooks {
         }
     }
 
+    /// Puts a call where a thread that may run it finds it; `false` when there is no room.
+    fn enqueue(&self, job: Job, now_ns: u64) -> bool {
+        self.watch.attend(now_ns);
+        match job.entry.hook.mode {
+            HookMode::Async => self.loop_queue.push(job),
+            HookMode::Inline | HookMode::Queued | HookMode::Process => self.queue.push(job),
+        }
+    }
+
     /// ns since the host began; never 0.
     fn now_ns(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
@@ -190,7 +231,8 @@ impl PyHooks {
     /// Starts the threads that are not there yet: an earlier attempt may have failed half-way.
     fn start_threads(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
         if !self.has_started.load(Ordering::Relaxed) {
-            quiet::one_more(py)?;
+            quiet::one_more(py, self.is_served)?;
+            fork::refuse(py)?;
             self.has_started.store(true, Ordering::Relaxed);
         }
         self.spawn_once("meshcore-watch", watch::run)?;
@@ -231,6 +273,7 @@ impl PyHooks {
         run: impl FnOnce(Python<'_>, &Arc<Slot>) -> T,
     ) -> Option<T> {
         Python::try_attach(|py| {
+            fork::this_thread_runs_hooks();
             let slot = Arc::new(Slot::of_this_thread(py, role).ok()?);
             self.slots.lock().push(Arc::clone(&slot));
             let done = run(py, &slot);
@@ -253,6 +296,7 @@ impl HookHost for PyHooks {
         // Attached first and detached around the loop, the thread keeps its state in the
         // interpreter, which makes each later attach seven times cheaper.
         Python::try_attach(|py| {
+            fork::this_thread_runs_hooks();
             let slot = Slot::of_this_thread(py, Role::Worker).ok().map(Arc::new);
             self.slots.lock().extend(slot.clone());
             SLOT.set(slot.clone());
@@ -297,11 +341,13 @@ impl HookHost for PyHooks {
             let _ = answer.send(refused(&entry));
             return Some(pending);
         }
-        self.watch.attend(now_ns);
-        let job = Job { entry: Arc::clone(&entry), facts, answer };
-        let is_taken = match hook.mode {
-            HookMode::Async => self.loop_queue.push(job),
-            HookMode::Inline | HookMode::Queued => self.queue.push(job),
+        let reply = Reply::Worker(answer);
+        let is_taken = match &entry.outside {
+            Some((process, place)) => self.me.upgrade().is_some_and(|host| {
+                let (entry, place) = (Arc::clone(&entry), *place);
+                process.call(Call { host, entry, place, facts, reply })
+            }),
+            None => self.enqueue(Job { entry: Arc::clone(&entry), facts, reply }, now_ns),
         };
         if !is_taken {
             count(&entry.counts.overloads);
@@ -311,8 +357,28 @@ impl HookHost for PyHooks {
         Some(pending)
     }
 
+    fn gave_up(&self, hook: &Hook) {
+        if let Some(entry) = self.table.find(hook.id) {
+            self.record(&entry, true, self.now_ns());
+        }
+    }
+
     fn finished(&self, records: Vec<RequestRecord>) -> bool {
-        self.table.has(HookStage::Telemetry) && self.desk.put(records)
+        let mut telemetry = self.table.in_force();
+        telemetry.retain(|entry| entry.is_telemetry());
+        let is_here = telemetry.iter().any(|entry| entry.outside.is_none());
+        let processes = processes_of(&telemetry);
+        let mut is_taken = is_here || !processes.is_empty();
+        if !processes.is_empty() {
+            let shared = Arc::from(records.as_slice());
+            for process in processes {
+                if !process.show(&shared) {
+                    self.desk.count_dropped(records.len());
+                    is_taken = false;
+                }
+            }
+        }
+        is_taken & (!is_here || self.desk.put(records))
     }
 
     fn cache_epoch(&self) -> u64 {

@@ -10,6 +10,7 @@ mod authority;
 mod error;
 mod hooks;
 mod materials;
+mod plugin_process;
 mod proxy;
 mod record;
 mod sight;
@@ -29,6 +30,8 @@ mod _native {
     use super::authority::{Authority, Issued, new_csr};
     #[pymodule_export]
     use super::materials::Materials;
+    #[pymodule_export]
+    use super::plugin_process::{PluginConnection, PluginProcess, ProcessHook};
     #[pymodule_export]
     use super::proxy::{Hooks, Proxy};
     #[pymodule_export]

@@ -14,8 +14,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, PluginError};
-use crate::hooks::PyHooks;
+use crate::hooks::{Callee, PyHooks};
 use crate::materials::Materials;
+use crate::plugin_process::ProcessHook;
 use crate::totals::{self, FamilyTuple};
 
 /// Python's signal handlers run at least this often while it waits.
@@ -54,13 +55,14 @@ struct OptionsModel {
 
 #[pymethods]
 impl Hooks {
-    /// Reads hooks (a JSON array) and takes their functions, as pairs of a number and a function.
+    /// Reads hooks (a JSON array) and takes what they are called by, as pairs of a number and a
+    /// function or what stands for the hook of a process.
     #[new]
     #[expect(clippy::needless_pass_by_value, reason = "Python hands it over")]
-    fn new(py: Python<'_>, hooks: &[u8], functions: Vec<(u32, Py<PyAny>)>) -> PyResult<Self> {
+    fn new(py: Python<'_>, hooks: &[u8], callees: Vec<(u32, Py<PyAny>)>) -> PyResult<Self> {
         let hooks: Vec<Hook> = read("hooks", hooks)?;
         let function_of = |hook: &Hook| {
-            let found = functions.iter().find(|(id, _)| *id == hook.id);
+            let found = callees.iter().find(|(id, _)| *id == hook.id);
             found.map(|(_, function)| function.clone_ref(py)).ok_or_else(|| {
                 PluginError::new_err(format!("hook {} ({}) has no function", hook.name, hook.id))
             })
@@ -75,13 +77,18 @@ impl Hooks {
 }
 
 impl Hooks {
-    fn ids(&self) -> Vec<u32> {
+    pub(crate) fn ids(&self) -> Vec<u32> {
         self.hooks.iter().map(|hook| hook.id).collect()
     }
 
-    fn pairs(&self, py: Python<'_>) -> Vec<(Hook, Py<PyAny>)> {
-        let functions = self.functions.iter().map(|function| function.clone_ref(py));
-        self.hooks.iter().cloned().zip(functions).collect()
+    /// The hooks, each with what it is called by.
+    pub(crate) fn callees(&self, py: Python<'_>) -> Vec<(Hook, Callee)> {
+        let callees = self.functions.iter().map(|function| {
+            let outside = function.bind(py).cast::<ProcessHook>().ok().map(Bound::get);
+            let outside = outside.map(|hook| (Arc::clone(&hook.process), hook.place));
+            Callee { function: function.clone_ref(py), outside }
+        });
+        self.hooks.iter().cloned().zip(callees).collect()
     }
 }
 
@@ -104,10 +111,10 @@ impl Proxy {
         materials: Option<&Materials>,
     ) -> PyResult<Self> {
         let options: OptionsModel = read("options", options)?;
-        let host = PyHooks::new();
+        let host = PyHooks::new(false);
         let (models, ids) = match hooks {
             Some(hooks) => {
-                let added = host.add(py, hooks.pairs(py));
+                let added = host.add(py, hooks.callees(py));
                 added.inspect_err(|_| py.detach(|| host.stop(HOOKS_WITHIN)))?;
                 (hooks.hooks.clone(), hooks.ids())
             }
@@ -142,7 +149,7 @@ impl Proxy {
     fn apply(&self, py: Python<'_>, mesh: PyBackedBytes, hooks: Option<&Hooks>) -> PyResult<u64> {
         let proxy = self.running()?;
         if let Some(hooks) = hooks {
-            self.hooks.add(py, hooks.pairs(py))?;
+            self.hooks.add(py, hooks.callees(py))?;
         }
         let models = hooks.map(|hooks| hooks.hooks.clone());
         let applied =

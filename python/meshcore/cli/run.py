@@ -118,6 +118,14 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
             help="Python file with hooks; may be repeated.",
         ),
     ] = None,
+    isolate_plugins: Annotated[
+        bool,
+        typer.Option(
+            "--isolate-plugins",
+            envvar=_env("ISOLATE_PLUGINS"),
+            help="Run each plugin in a process of its own.",
+        ),
+    ] = False,
     access_log: Annotated[
         str | None,
         typer.Option(
@@ -221,6 +229,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         files=_files(cert, key, ca),
         certificate_ttl_seconds=max(1, duration_ms(cert_ttl) // 1000),
         plugins=tuple(str(path.absolute()) for path in plugin or ()),
+        isolate_plugins=isolate_plugins,
         access_log=_access_log(access_log),
         workers=concurrency or min(_WORKERS, _processors()),
         drain_ms=duration_ms(drain),

@@ -31,7 +31,7 @@ from meshcore.control.running import Entry
 from meshcore.control.settings import Settings
 from meshcore.errors import ConfigError, MeshcoreError, PluginRejected, StartFailed
 from meshcore.native import Options, Proxy
-from meshcore.plugin.registry import Hook
+from meshcore.plugin.registry import Registered
 from meshcore.sources.watch import Change, Watch
 from meshcore.telemetry.scrape import exposition
 
@@ -90,7 +90,7 @@ class Sidecar:
         paths = [settings.mesh, settings.confirm_file]
         watch = Watch(paths, settings.plugins)  # first, so that no later edit is missed
         last_good = LastGood(os.path.join(settings.state, "last-good", f"{settings.key}.json"))
-        plugins = Plugins(settings.plugins)
+        plugins = Plugins(settings.plugins, isolate=settings.isolate_plugins)
         hooks = plugins.load()
 
         def begin(prepared: Prepared) -> tuple[Renewal, Proxy]:
@@ -222,7 +222,9 @@ class Sidecar:
                 os.unlink(self.settings.ready_file)
 
 
-def _begin(settings: Settings, prepared: Prepared, hooks: Iterable[Hook]) -> tuple[Renewal, Proxy]:
+def _begin(
+    settings: Settings, prepared: Prepared, hooks: Iterable[Registered]
+) -> tuple[Renewal, Proxy]:
     """Gets a certificate and starts the data plane."""
     head = prepared.head
     if head["own"] is None:

@@ -6,14 +6,14 @@ from typing import Protocol
 
 from meshcore.control.compiler import Prepared
 from meshcore.errors import MeshcoreError
-from meshcore.plugin.registry import Hook
+from meshcore.plugin.registry import Registered
 from meshcore.sources.watch import Change
 
 
 class DataPlane(Protocol):
     """What puts a mesh in force."""
 
-    def apply(self, mesh: bytes, hooks: Iterable[Hook] | None = None) -> int:
+    def apply(self, mesh: bytes, hooks: Iterable[Registered] | None = None) -> int:
         """Puts a mesh in force, with other hooks if some are given; returns its revision."""
         ...
 
@@ -26,7 +26,7 @@ class Plugins(Protocol):
         """Whether plugins were loaded that are not in force yet."""
         ...
 
-    def load(self) -> Iterable[Hook]:
+    def load(self) -> Iterable[Registered]:
         """Loads them; returns their hooks, which wait for `took_over`."""
         ...
 

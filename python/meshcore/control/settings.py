@@ -66,6 +66,8 @@ class Settings:
     """`None` makes certificates with the development CA."""
     certificate_ttl_seconds: int = 24 * 3600
     plugins: tuple[str, ...] = ()
+    isolate_plugins: bool = False
+    """Whether each plugin runs in a process of its own, although it does not ask for it."""
     access_log: str | None = None
     """`text` or `json` for standard output, or a file; `None` is what the mesh says."""
     workers: int = 1

@@ -87,6 +87,8 @@ class RouteOptions(TypedDict, total=False):
     """The hook waits for something (a file, a server): never call it on a worker."""
     on_error: Literal["skip", "deny"]
     """What happens when the hook raises, is late, or returns what is no decision."""
+    isolate: Literal["process"]
+    """Runs the plugin in a process of its own, with all of its hooks."""
 
 
 class AuthorizeOptions(TypedDict, total=False):
@@ -100,6 +102,7 @@ class AuthorizeOptions(TypedDict, total=False):
     match: Match
     blocking: bool
     on_error: Literal["deny", "allow-unsafe"]
+    isolate: Literal["process"]
 
 
 class TelemetryOptions(TypedDict, total=False):
@@ -109,6 +112,7 @@ class TelemetryOptions(TypedDict, total=False):
     timeout: str
     order: int
     on_error: Literal["skip"]
+    isolate: Literal["process"]
 
 
 _KNOWN = {
@@ -135,6 +139,8 @@ class Options:
     paths: tuple[str, ...]
     methods: tuple[str, ...]
     is_blocking: bool
+    is_isolated: bool
+    """Whether it wants a process of its own."""
 
 
 def check(stage: Stage, written: dict[str, object], *, is_async: bool) -> Options:
@@ -161,6 +167,7 @@ def check(stage: Stage, written: dict[str, object], *, is_async: bool) -> Option
         paths=_paths(match.get("paths", ())),
         methods=tuple(sorted(m.upper() for m in _texts("match methods", match.get("methods", ())))),
         is_blocking=_kind("blocking", written.get("blocking", False), bool),
+        is_isolated=_isolate(written.get("isolate")),
     )
 
 
@@ -220,6 +227,12 @@ def _on_error(stage: Stage, written: object) -> str:
             ' if that is meant, write on_error="allow-unsafe"'
         )
     raise PluginError(f"on_error is {written!r}, @{stage} knows {', '.join(known)}")
+
+
+def _isolate(written: object) -> bool:
+    if written not in {None, "process"}:
+        raise PluginError(f'isolate is {written!r}, write "process" or leave it out')
+    return written is not None
 
 
 def _match(written: object) -> Match:

@@ -132,8 +132,12 @@ def metric(address: str, name: str, hook: str = "") -> float:
 
 
 @pytest.fixture
-def start(application: str, tmp_path: Path) -> Iterator[Callable[..., Running]]:
+def start(
+    application: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Running]]:
     """Starts a data plane with a plugin of this source, if any."""
+    # Only tests that say so are about limits: others may have the machine for longer.
+    monkeypatch.setattr("meshcore.plugin.options.DEFAULT_TIMEOUT_MS", 5_000)
     running: list[Running] = []
 
     def start_one(source: str = "", name: str = "policy", **options: int) -> Running:

@@ -209,6 +209,15 @@ def bad(request):
     assert [client.get("/bad").status for _ in range(5)] == [200] * 5
 
 
+def test_a_hook_that_hangs_is_not_called_for_a_while_either(serve):
+    served = serve(BAD["sleeps for long"])
+    client = served.client()
+    assert {client.get("/bad").status for _ in range(60)} == {503}
+    metrics = served.addresses["metrics"]
+    assert metric(metrics, "meshcore_hook_breaks_total", "policy.bad") == 1
+    assert metric(metrics, "meshcore_hook_broken_total", "policy.bad") > 0
+
+
 def test_a_slow_hook_is_taken_off_the_worker(serve, tmp_path):
     served = serve("""
 calls = 0

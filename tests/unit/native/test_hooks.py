@@ -2,6 +2,7 @@ import ast
 import gc
 import sys
 import time
+import urllib.request
 import weakref
 
 import pytest
@@ -198,11 +199,28 @@ def test_a_refused_change_leaves_the_hooks_in_force(start, tmp_path):
 
 def test_the_interpreter_is_as_before_when_the_last_one_stops(start):
     one = start("@authorize\ndef who(request): return allow()\n")
-    assert sys.getswitchinterval() < 0.001
+    assert sys.getswitchinterval() < 0.005
     assert not gc.isenabled()
     one.proxy.stop()
     assert sys.getswitchinterval() == 0.005
     assert gc.isenabled()
+
+
+def test_turns_are_longer_while_threads_fight_for_the_interpreter(start):
+    one = start("""
+import threading, time
+end = time.monotonic() + 1.5
+def spin():
+    while time.monotonic() < end: pass
+for _ in range(20): threading.Thread(target=spin).start()
+@authorize
+def who(request): return allow()
+""")
+    deadline = time.monotonic() + 20
+    for is_fought_over in (True, False):
+        while (sys.getswitchinterval() >= 0.001) is not is_fought_over:
+            assert time.monotonic() < deadline
+            assert one.get().status == 200
 
 
 def test_plugins_that_were_replaced_are_freed(start, tmp_path):
@@ -217,3 +235,33 @@ def test_plugins_that_were_replaced_are_freed(start, tmp_path):
         assert one.get().status == 403
         replaced.append(weakref.ref(plugins.plugins[0].module.table))
     assert [table() for table in replaced[:2]] == [None, None]
+
+
+def test_telemetry_hooks_that_were_replaced_see_and_count_no_more(start, tmp_path):
+    path, seen = tmp_path / "policy.py", tmp_path / "seen"
+    source = f"""
+@telemetry
+def tell(records):
+    with open({str(seen)!r}, "a") as file:
+        file.writelines(f"GENERATION {{record.path}}\\n" for record in records)
+"""
+    one = start(source.replace("GENERATION", "old"))
+    path.write_text(path.read_text().replace("old", "new"))
+    one.proxy.apply(mesh(2), load(str(path)).hooks)
+    for number in range(20):
+        one.get(f"/{number}")
+    deadline = time.monotonic() + 10
+    while not seen.exists() or "/19" not in seen.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert "old" not in seen.read_text()
+    text = scrape(one)
+    named = [line.rpartition(" ")[0] for line in text.splitlines() if "policy.tell" in line]
+    assert named
+    assert len(named) == len(set(named))
+
+
+def scrape(one) -> str:
+    address = one.proxy.addresses()["metrics"]
+    with urllib.request.urlopen(f"http://{address}/stats/prometheus", timeout=10) as got:
+        return got.read().decode()

@@ -56,7 +56,10 @@ impl Worker {
         match tokio::time::timeout(Duration::from_millis(hook.timeout_ms), pending).await {
             Ok(Ok(decided)) => decided,
             Ok(Err(_dropped)) => Err(HookError::Broken),
-            Err(_elapsed) => Err(HookError::TimedOut(hook.timeout_ms)),
+            Err(_elapsed) => {
+                self.guard(|host| host.gave_up(hook))?;
+                Err(HookError::TimedOut(hook.timeout_ms))
+            }
         }
     }
 
@@ -79,7 +82,8 @@ impl Worker {
             HookError::Raised(_)
             | HookError::Nonsense(_)
             | HookError::Overloaded
-            | HookError::Broken => Labelled::HookErrors,
+            | HookError::Broken
+            | HookError::Down => Labelled::HookErrors,
         };
         self.recorder.count_by(family, &hook.name, 1);
         match hook.on_error {

@@ -151,6 +151,12 @@ impl Facts {
     }
 }
 
+impl FromIterator<(Attribute, Option<Box<[u8]>>)> for Facts {
+    fn from_iter<T: IntoIterator<Item = (Attribute, Option<Box<[u8]>>)>>(facts: T) -> Self {
+        Self(facts.into_iter().collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -41,6 +41,7 @@ pub(crate) struct Double {
     hooks: Mutex<Vec<(String, Does)>>,
     inline: AtomicUsize,
     queued: Mutex<Vec<Facts>>,
+    given_up: AtomicUsize,
     unanswered: Mutex<Vec<oneshot::Sender<Result<Decision, HookError>>>>,
     finished: Mutex<Vec<RequestRecord>>,
     epoch: AtomicU64,
@@ -93,6 +94,10 @@ impl HookHost for Double {
             Later::Never => self.unanswered.lock().push(tell),
         }
         Some(told)
+    }
+
+    fn gave_up(&self, _hook: &Hook) {
+        self.given_up.fetch_add(1, Ordering::SeqCst);
     }
 
     fn finished(&self, records: Vec<RequestRecord>) -> bool {
@@ -210,6 +215,8 @@ fn without_an_answer_the_declared_one_is_given() {
             let sidecar = beside(&application, hook("authorize", more), &host);
             assert_eq!(get(&sidecar, "/", "").status(), status, "{case}, {declared}");
             sidecar.series(counted, &[("hook", NAME)], 1);
+            let given_up = host.given_up.load(Ordering::SeqCst);
+            assert_eq!(given_up, usize::from(case == "late"), "{case}");
             assert_eq!(application.seen().len(), usize::from(status == 200), "{case}");
             if declared == "deny" {
                 sidecar.series("meshcore_requests_denied_total", &[("policy", NAME)], 1);

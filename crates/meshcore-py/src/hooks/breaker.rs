@@ -9,6 +9,9 @@ const WINDOW_MS: u64 = 1_000;
 const MIN_CALLS: u32 = 20;
 /// How long an open breaker stays so before one call tries. Source: as above.
 const OPEN_MS: u64 = 500;
+/// It stays open twice as long after each call that tried and failed, up to this: one that loops
+/// takes a processor each time.
+const MAX_OPEN_MS: u64 = 4_000;
 
 /// Closed, open, or letting one call through. Times are in ms of the host's clock, and never 0.
 #[derive(Debug, Default)]
@@ -18,6 +21,8 @@ pub(crate) struct Breaker {
     failures: AtomicU32,
     /// 0 when closed.
     open_until_ms: AtomicU64,
+    /// How long it was opened for.
+    open_ms: AtomicU64,
     openings: AtomicU64,
 }
 
@@ -25,18 +30,23 @@ pub(crate) struct Breaker {
 
 impl Breaker {
     /// Whether the hook may be called. After half a second of being open one caller may, and
-    /// its outcome decides.
+    /// its outcome decides; if it fails, the next one may after twice that time.
     pub(crate) fn lets_through(&self, now_ms: u64) -> bool {
         let until = self.open_until_ms.load(Ordering::Relaxed);
         if until == 0 {
             return true;
         }
-        let next = now_ms.saturating_add(OPEN_MS);
-        until <= now_ms
+        let open_ms = self.open_ms.load(Ordering::Relaxed).saturating_mul(2).min(MAX_OPEN_MS);
+        let next = now_ms.saturating_add(open_ms);
+        let may_try = until <= now_ms
             && self
                 .open_until_ms
                 .compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+                .is_ok();
+        if may_try {
+            self.open_ms.store(open_ms, Ordering::Relaxed);
+        }
+        may_try
     }
 
     /// Whether the hook is not called now, without taking the turn of the call that tries.
@@ -63,6 +73,7 @@ impl Breaker {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let opens = calls >= MIN_CALLS && failures.saturating_mul(2) > calls;
         if opens {
+            self.open_ms.store(OPEN_MS, Ordering::Relaxed);
             self.open_until_ms.store(now_ms.saturating_add(OPEN_MS), Ordering::Relaxed);
             self.openings.fetch_add(1, Ordering::Relaxed);
         }
@@ -98,11 +109,27 @@ mod tests {
         assert!(breaker.lets_through(510), "one call tries");
         assert!(!breaker.lets_through(511), "only one");
         breaker.record(true, 520);
-        assert!(!breaker.lets_through(600), "it failed");
-        assert!(breaker.lets_through(1010));
-        breaker.record(false, 1011);
-        assert!(breaker.lets_through(1012));
+        assert!(!breaker.lets_through(1509), "it failed");
+        assert!(breaker.lets_through(1510));
+        breaker.record(false, 1511);
+        assert!(breaker.lets_through(1512));
         assert_eq!(breaker.openings(), 1);
+    }
+
+    #[test]
+    fn it_tries_less_often_the_longer_nothing_helps() {
+        let breaker = Breaker::default();
+        for _ in 0..20 {
+            breaker.record(true, 10);
+        }
+        let mut tries = Vec::new();
+        for now_ms in 10..20_000 {
+            if breaker.lets_through(now_ms) {
+                breaker.record(true, now_ms);
+                tries.push(now_ms);
+            }
+        }
+        assert_eq!(tries, [510, 1510, 3510, 7510, 11_510, 15_510, 19_510]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::clerk::{self, Severity};
 use super::entry::{Entry, count};
+use super::reply::{Decided, Reply};
 use super::slot::Slot;
 use super::{INLINE_LIMIT_NS, PyHooks};
 use crate::answer;
@@ -33,7 +34,7 @@ impl PyHooks {
             let took_ns = ended_ns.saturating_sub(began_ns);
             count(&entry.counts.inline);
             let decided = if interrupts > 0 { Err(self.late(entry)) } else { decided };
-            self.settle(entry, &decided, took_ns, ended_ns);
+            self.settle(entry, None, &decided, took_ns);
             let is_too_slow = entry.pace.ran_inline(took_ns, ended_ns)
                 || (interrupts > 0 && entry.pace.demote(ended_ns));
             if is_too_slow {
@@ -91,28 +92,36 @@ impl PyHooks {
         }
     }
 
-    /// Counts an outcome, and stops calling the hook when it fails most of the time.
+    /// Counts an outcome, and stops calling the hook when it fails most of the time. A caller that
+    /// has given up has said so itself.
     pub(crate) fn settle(
         &self,
         entry: &Entry,
-        decided: &Result<Decision, HookError>,
+        reply: Option<&Reply>,
+        decided: &Decided,
         took_ns: u64,
-        now_ns: u64,
     ) {
         entry.counts.busy_ns.fetch_add(took_ns, Ordering::Relaxed);
         if decided.is_err() {
             count(&entry.counts.failures);
         }
-        self.record(entry, decided.is_err(), now_ns);
+        if !reply.is_some_and(Reply::is_late) {
+            self.record(entry, decided.is_err(), self.now_ns());
+        }
     }
 
+    /// Takes an outcome into account, for whether the hook is called.
     pub(crate) fn record(&self, entry: &Entry, is_failure: bool, now_ns: u64) {
+        if self.is_served {
+            return;
+        }
         if entry.breaker.record(is_failure, now_ns / 1_000_000) {
             self.desk.report(
                 Severity::Error,
                 format!(
                     "hook {} ({}) failed most of its calls within a second: it is not called \
-                     for half a second, its requests get the answer of on_error",
+                     for half a second, and longer while it goes on; its requests get the answer \
+                     of on_error",
                     entry.hook.name, entry.hook.origin,
                 ),
             );

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use meshcore_model::{HookMode, HookStage};
+use meshcore_model::HookMode;
 use meshcore_proxy::hooks::{HookError, RequestRecord};
 use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
@@ -58,8 +58,7 @@ impl Desk {
     pub(crate) fn put(&self, records: Vec<RequestRecord>) -> bool {
         let mut papers = self.papers.lock();
         if papers.is_closed || papers.records.len().saturating_add(records.len()) > MAX_RECORDS {
-            let dropped = u64::try_from(records.len()).unwrap_or(u64::MAX);
-            self.dropped.fetch_add(dropped, Ordering::Relaxed);
+            self.count_dropped(records.len());
             return false;
         }
         papers.records.extend(records);
@@ -74,6 +73,12 @@ impl Desk {
             papers.reports.push((severity, text));
         }
         self.arrived.notify_one();
+    }
+
+    /// Requests that were dropped elsewhere are counted here.
+    pub(crate) fn count_dropped(&self, records: usize) {
+        let records = u64::try_from(records).unwrap_or(u64::MAX);
+        self.dropped.fetch_add(records, Ordering::Relaxed);
     }
 
     /// Requests that were dropped.
@@ -197,8 +202,8 @@ fn show(py: Python<'_>, slot: &Slot, host: &Arc<PyHooks>, records: VecDeque<Requ
         Ok(records) => records,
         Err(error) => return error.write_unraisable(py, None),
     };
-    let all = host.table.all();
-    for entry in all.iter().filter(|entry| entry.hook.stage == HookStage::Telemetry) {
+    let all = host.table.in_force();
+    for entry in all.iter().filter(|entry| entry.is_telemetry() && entry.outside.is_none()) {
         let now_ms = host.now_ns() / 1_000_000;
         if !entry.breaker.lets_through(now_ms) {
             count(&entry.counts.broken);
@@ -224,6 +229,5 @@ fn show_to(
     let decided = host.judge(py, entry, returned);
     slot.end(py);
     count(&entry.counts.queued);
-    let ended_ns = host.now_ns();
-    host.settle(entry, &decided, ended_ns.saturating_sub(began_ns), ended_ns);
+    host.settle(entry, None, &decided, host.now_ns().saturating_sub(began_ns));
 }

@@ -1,14 +1,16 @@
 //! A hook in force: its function, and how it has been doing.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use meshcore_model::{Attribute, Hook};
+use meshcore_model::{Attribute, Hook, HookStage};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 
 use super::breaker::Breaker;
 use super::pace::Pace;
+use super::process::Process;
 use super::queue::Load;
 use crate::attribute;
 
@@ -18,7 +20,10 @@ const REPORT_EVERY_NS: u64 = 1_000_000_000;
 /// A hook in force.
 pub(crate) struct Entry {
     pub(crate) hook: Hook,
+    /// What is called; the hook of a process stands here for itself, and cannot be.
     pub(crate) function: Py<PyAny>,
+    /// The process that it runs in, and its place among the hooks there.
+    pub(crate) outside: Option<(Arc<Process>, u32)>,
     pub(crate) breaker: Breaker,
     pub(crate) pace: Pace,
     pub(crate) load: Load,
@@ -28,12 +33,19 @@ pub(crate) struct Entry {
     is_leaving: AtomicBool,
 }
 
+/// What a hook is called by.
+pub(crate) struct Callee {
+    pub(crate) function: Py<PyAny>,
+    pub(crate) outside: Option<(Arc<Process>, u32)>,
+}
+
 /// What was counted of one hook.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) inline: AtomicU64,
     pub(crate) queued: AtomicU64,
     pub(crate) awaited: AtomicU64,
+    pub(crate) outside: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) late: AtomicU64,
     pub(crate) overloads: AtomicU64,
@@ -51,10 +63,11 @@ struct Reports {
 // === impl Entry ===
 
 impl Entry {
-    pub(crate) fn new(hook: Hook, function: Py<PyAny>) -> Self {
+    pub(crate) fn new(hook: Hook, Callee { function, outside }: Callee) -> Self {
         Self {
             hook,
             function,
+            outside,
             breaker: Breaker::default(),
             pace: Pace::default(),
             load: Load::default(),
@@ -93,6 +106,16 @@ impl Entry {
     /// Whether it stays: when it is in force, and once more after that.
     pub(crate) fn stays(&self, is_in_force: bool) -> bool {
         is_in_force | !self.is_leaving.swap(!is_in_force, Ordering::Relaxed)
+    }
+
+    /// Whether it sees finished requests.
+    pub(crate) fn is_telemetry(&self) -> bool {
+        self.hook.stage == HookStage::Telemetry
+    }
+
+    /// Whether it was replaced.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Relaxed)
     }
 
     /// The limit of the hook in ns.

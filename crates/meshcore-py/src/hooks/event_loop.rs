@@ -8,17 +8,16 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use meshcore_proxy::hooks::{Decision, HookError};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyList};
-use tokio::sync::oneshot;
 
 use super::PyHooks;
 use super::clerk::Severity;
 use super::entry::{Entry, count};
 use super::queue::Job;
+use super::reply::{Decided, Reply};
 use super::slot::{Role, Slot};
 use crate::sight::Copied;
 
@@ -71,7 +70,7 @@ pub(crate) struct Call {
     copied: Option<Arc<Copied>>,
     records: Option<Py<PyList>>,
     due: Arc<Due>,
-    answer: Mutex<Option<oneshot::Sender<Result<Decision, HookError>>>>,
+    reply: Mutex<Option<Reply>>,
 }
 
 /// Starts the event loop's thread, once.
@@ -95,7 +94,9 @@ pub(crate) fn look_after(host: &Arc<PyHooks>, now_ns: u64) {
     let queue = &host.loop_queue;
     for entry in queue.take_overdue(now_ns) {
         // It was cancelled and goes on all the same; it will not tell us that it failed.
-        host.record(&entry, true, now_ns);
+        if entry.is_telemetry() {
+            host.record(&entry, true, now_ns);
+        }
         host.late(&entry);
     }
     let asked_ns = queue.asked_ns.load(Ordering::Relaxed);
@@ -238,17 +239,16 @@ fn take(host: &Arc<PyHooks>, py: Python<'_>) -> PyResult<Option<Vec<Py<Call>>>> 
     let Some(waiting) = host.loop_queue.take() else { return Ok(None) };
     let mut calls = Vec::with_capacity(waiting.len());
     for waiting in waiting {
-        let (entry, copied, records, answer) = match waiting {
+        let (entry, copied, records, reply) = match waiting {
             Waiting::Records(entry, records) => (entry, None, Some(records), None),
-            Waiting::Job(Job { entry, facts, answer }) => {
-                if answer.is_closed() {
+            Waiting::Job(Job { entry, facts, reply }) => {
+                if reply.is_late() {
                     count(&entry.counts.late);
                     entry.load.one_less();
-                    host.record(&entry, true, host.now_ns());
                     continue;
                 }
                 let copied = Copied::new(facts, Arc::clone(&entry));
-                (entry, Some(copied), None, Some(answer))
+                (entry, Some(copied), None, Some(reply))
             }
         };
         host.loop_queue.running.fetch_add(1, Ordering::Relaxed);
@@ -256,8 +256,8 @@ fn take(host: &Arc<PyHooks>, py: Python<'_>) -> PyResult<Option<Vec<Py<Call>>>> 
         let due = Arc::new(Due { entry: Arc::clone(&entry), is_over: AtomicBool::new(false) });
         let until_ns = began_ns.saturating_add(entry.timeout_ns().saturating_mul(2));
         host.loop_queue.due.lock().push((until_ns, Arc::clone(&due)));
-        let answer = Mutex::new(answer);
-        calls.push(Py::new(py, Call { host, entry, began_ns, copied, records, due, answer })?);
+        let reply = Mutex::new(reply);
+        calls.push(Py::new(py, Call { host, entry, began_ns, copied, records, due, reply })?);
     }
     Ok(Some(calls))
 }
@@ -298,18 +298,17 @@ impl Call {
 }
 
 impl Call {
-    fn settle(&self, decided: Result<Decision, HookError>) {
-        let now_ns = self.host.now_ns();
+    fn settle(&self, decided: Decided) {
         self.due.is_over.store(true, Ordering::Relaxed);
         if let Some(copied) = &self.copied {
             copied.forget();
         }
         count(&self.entry.counts.awaited);
-        let took_ns = now_ns.saturating_sub(self.began_ns);
-        self.host.settle(&self.entry, &decided, took_ns, now_ns);
-        if let Some(answer) = self.answer.lock().take() {
-            // Its caller may have given up meanwhile.
-            let _ = answer.send(decided);
+        let took_ns = self.host.now_ns().saturating_sub(self.began_ns);
+        let reply = self.reply.lock().take();
+        self.host.settle(&self.entry, reply.as_ref(), &decided, took_ns);
+        if let Some(reply) = reply {
+            reply.send(decided);
         }
     }
 }

@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::PyHooks;
 use super::entry::Entry;
+use super::process::Shared;
+use super::table::processes_of;
 
 /// Name, help, and the value of one hook.
 type HookFamily = (&'static str, &'static str, fn(&Entry, u64) -> u64);
 
-const OF_HOOKS: [HookFamily; 11] = [
+const OF_HOOKS: [HookFamily; 12] = [
     ("inline_calls_total", "Calls on a worker.", |e, _| value(&e.counts.inline)),
     ("queued_calls_total", "Calls on a policy thread.", |e, _| value(&e.counts.queued)),
     ("awaited_calls_total", "Calls on the event loop.", |e, _| value(&e.counts.awaited)),
+    ("outside_calls_total", "Calls in the plugin's process.", |e, _| value(&e.counts.outside)),
     ("failures_total", "Calls that gave no decision.", |e, _| value(&e.counts.failures)),
     ("late_total", "Calls that ended after their limit.", |e, _| value(&e.counts.late)),
     ("overloads_total", "Calls that found the queue full.", |e, _| value(&e.counts.overloads)),
@@ -25,9 +28,19 @@ const OF_HOOKS: [HookFamily; 11] = [
     }),
 ];
 
+/// Name, help, and the value of one process.
+type ProcessFamily = (&'static str, &'static str, fn(&Shared) -> u64);
+
+const OF_PROCESSES: [ProcessFamily; 4] = [
+    ("up", "Whether it takes calls.", |p| u64::from(p.is_up())),
+    ("failures_total", "Times it ended or had to be ended.", |p| value(&p.counts.faults)),
+    ("restarts_total", "Times it was started again.", |p| value(&p.counts.restarts)),
+    ("resident_bytes", "Memory it takes.", |p| value(&p.counts.resident_bytes)),
+];
+
 /// Prometheus' text; nothing when there are no hooks.
 pub(crate) fn text(host: &PyHooks) -> Vec<u8> {
-    let (entries, now_ns) = (host.table.all(), host.now_ns());
+    let (entries, now_ns) = (host.table.in_force(), host.now_ns());
     let mut text = String::new();
     if entries.is_empty() {
         return Vec::new();
@@ -40,6 +53,17 @@ pub(crate) fn text(host: &PyHooks) -> Vec<u8> {
                 &format!("hook_{name}{{hook=\"{}\"}}", entry.hook.name),
                 read(entry, now_ns),
             );
+        }
+    }
+    let processes = processes_of(&entries);
+    for (name, help, read) in OF_PROCESSES {
+        if processes.is_empty() {
+            break;
+        }
+        head(&mut text, &format!("plugin_process_{name}"), help);
+        for process in processes.iter().map(|process| process.shared()) {
+            let name = format!("plugin_process_{name}{{plugin=\"{}\"}}", process.name);
+            one(&mut text, &name, read(process));
         }
     }
     let of_host = [

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use meshcore_proxy::hooks::{Decision, HookError};
 use pyo3::prelude::*;
 
 use super::entry::count;
@@ -86,7 +85,7 @@ fn carry_out_batch(host: &Arc<PyHooks>, py: Python<'_>, first: Job, slot: &Slot)
 }
 
 fn carry_out(host: &Arc<PyHooks>, py: Python<'_>, job: Job, slot: &Slot) {
-    let Job { entry, facts, answer } = job;
+    let Job { entry, facts, reply } = job;
     let timeout_ns = entry.timeout_ns();
     let began_ns = host.now_ns();
     let copied = Copied::new(facts, Arc::clone(&entry));
@@ -95,20 +94,11 @@ fn carry_out(host: &Arc<PyHooks>, py: Python<'_>, job: Job, slot: &Slot) {
     let decided = host.judge(py, &entry, returned);
     slot.end(py);
     copied.forget();
-    let ended_ns = host.now_ns();
-    let took_ns = ended_ns.saturating_sub(began_ns);
+    let took_ns = host.now_ns().saturating_sub(began_ns);
     entry.pace.ran_queued(took_ns);
     count(&entry.counts.queued);
     let decided = if took_ns > timeout_ns { Err(host.late(&entry)) } else { decided };
-    host.settle(&entry, &decided, took_ns, ended_ns);
+    host.settle(&entry, Some(&reply), &decided, took_ns);
     host.queue.finished(&entry);
-    reply(answer, decided);
-}
-
-fn reply(
-    answer: tokio::sync::oneshot::Sender<Result<Decision, HookError>>,
-    decided: Result<Decision, HookError>,
-) {
-    // Its caller may have given up meanwhile.
-    let _ = answer.send(decided);
+    reply.send(decided);
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use meshcore_proxy::hooks::{Decision, Facts, HookError};
+use meshcore_proxy::hooks::Facts;
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::oneshot;
 
 use super::entry::{Entry, count};
+use super::reply::Reply;
 
 /// Calls that wait at most. Source: performance blueprint, section 3.14 (e).
 const MAX_WAITING: usize = 1024;
@@ -28,7 +28,7 @@ pub(crate) struct Load {
 pub(crate) struct Job {
     pub(crate) entry: Arc<Entry>,
     pub(crate) facts: Facts,
-    pub(crate) answer: oneshot::Sender<Result<Decision, HookError>>,
+    pub(crate) reply: Reply,
 }
 
 /// Calls that wait, in the order they came.
@@ -155,7 +155,7 @@ impl Queue {
     fn next(&self, state: &mut State) -> Option<Job> {
         let mut at = 0;
         while let Some(job) = state.jobs.get(at) {
-            let is_late = job.answer.is_closed();
+            let is_late = job.reply.is_late();
             let running = &job.entry.load.running;
             if !is_late && running.load(Ordering::Relaxed) >= self.max_running_of_hook {
                 at = at.saturating_add(1);

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use meshcore_model::{Hook, HookStage};
+use meshcore_model::Hook;
 use parking_lot::Mutex;
-use pyo3::prelude::*;
 
-use super::entry::Entry;
+use super::entry::{Callee, Entry};
+use super::process::Process;
 
 type Entries = HashMap<u32, Arc<Entry>, RandomState>;
 
@@ -28,23 +28,31 @@ impl Table {
         self.entries.load().get(&id).cloned()
     }
 
-    /// Whether there is a hook of this stage.
-    pub(crate) fn has(&self, stage: HookStage) -> bool {
-        self.entries.load().values().any(|entry| entry.hook.stage == stage)
+    /// The hooks in force, in the order of their numbers: not those that only calls under way
+    /// may still name.
+    pub(crate) fn in_force(&self) -> Vec<Arc<Entry>> {
+        let mut all = self.all();
+        all.retain(|entry| !entry.is_leaving());
+        all
+    }
+
+    /// The processes that hooks in force are in, each once.
+    pub(crate) fn processes(&self) -> Vec<Arc<Process>> {
+        processes_of(&self.in_force())
     }
 
     /// All hooks, in the order of their numbers.
-    pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
+    fn all(&self) -> Vec<Arc<Entry>> {
         let mut all: Vec<_> = self.entries.load().values().cloned().collect();
         all.sort_unstable_by_key(|entry| entry.hook.id);
         all
     }
 
-    pub(crate) fn add(&self, hooks: Vec<(Hook, Py<PyAny>)>) {
+    pub(crate) fn add(&self, hooks: Vec<(Hook, Callee)>) {
         self.change(|entries| {
-            for (hook, function) in hooks {
+            for (hook, callee) in hooks {
                 // A hook that is known keeps what was learned of it.
-                entries.entry(hook.id).or_insert_with(|| Arc::new(Entry::new(hook, function)));
+                entries.entry(hook.id).or_insert_with(|| Arc::new(Entry::new(hook, callee)));
             }
         });
     }
@@ -54,6 +62,12 @@ impl Table {
         self.change(|entries| {
             entries.retain(|id, entry| entry.stays(ids.contains(id)));
         });
+        let in_force = self.processes();
+        for process in processes_of(&self.all()) {
+            if !in_force.iter().any(|known| Arc::ptr_eq(known, &process)) {
+                process.retire();
+            }
+        }
     }
 
     pub(crate) fn withdraw(&self, ids: &[u32]) {
@@ -77,4 +91,15 @@ impl Table {
         drop(retired);
         drop(gone);
     }
+}
+
+/// The processes that hooks are in, each once.
+pub(crate) fn processes_of(entries: &[Arc<Entry>]) -> Vec<Arc<Process>> {
+    let mut found: Vec<Arc<Process>> = Vec::new();
+    for (process, _) in entries.iter().filter_map(|entry| entry.outside.as_ref()) {
+        if !found.iter().any(|known| Arc::ptr_eq(known, process)) {
+            found.push(Arc::clone(process));
+        }
+    }
+    found
 }

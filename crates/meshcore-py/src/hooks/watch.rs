@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use super::clerk::Severity;
 use super::entry::count;
+use super::quiet::Fight;
 use super::slot::{Role, Slot};
 use super::{PyHooks, event_loop, policy};
 
@@ -61,6 +62,7 @@ impl Alarm {
 
 /// The watch's thread.
 pub(crate) fn run(host: &Arc<PyHooks>) {
+    let mut fight = Fight::default();
     while !host.is_stopped() {
         let now_ns = host.now_ns();
         let slots = host.slots.lock().clone();
@@ -69,6 +71,12 @@ pub(crate) fn run(host: &Arc<PyHooks>) {
         }
         start_more_threads(host, &slots, now_ns);
         event_loop::look_after(host, now_ns);
+        if !host.is_served {
+            Python::try_attach(|py| {
+                let attached_ns = host.now_ns();
+                fight.waited(py, attached_ns.saturating_sub(now_ns), attached_ns);
+            });
+        }
         let is_quiet = host.watch.last_call_ns.load(Ordering::Relaxed).saturating_add(ATTENTION_NS)
             < now_ns
             && slots.iter().all(|slot| slot.busy_since().is_none())
