@@ -1,7 +1,5 @@
 //! Field names that something in the mesh asks for, found once when a head is parsed.
 
-use crate::scan;
-
 /// Slots of the name table; a power of two, well above twice the number of names.
 const SLOTS: usize = 256;
 
@@ -250,6 +248,13 @@ struct Key {
     back: u64,
 }
 
+/// The word with its letters in lower case. Of the other bytes some change as well, but into none
+/// that stands in a known name: those are letters, digits and `-`.
+#[inline]
+const fn fold(word: u64) -> u64 {
+    word | (word & 0x4040_4040_4040_4040) >> 1
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     key: Key,
@@ -264,7 +269,7 @@ impl Key {
             (Some(front), Some(back)) => (u64::from_le_bytes(*front), u64::from_le_bytes(*back)),
             _ => (Self::short(name), 0),
         };
-        Self { len, front: scan::lower_case(front), back: scan::lower_case(back) }
+        Self { len, front: fold(front), back: fold(back) }
     }
 
     /// All bytes of a name of fewer than eight.
@@ -331,7 +336,7 @@ fn spells(name: &[u8], lower: &str) -> bool {
         .iter()
         .zip(wanted_words)
         .map(|(word, wanted)| (u64::from_le_bytes(*word), u64::from_le_bytes(*wanted)))
-        .all(|(word, wanted)| scan::lower_case(word) == wanted)
+        .all(|(word, wanted)| fold(word) == wanted)
 }
 
 #[cfg(test)]
@@ -344,7 +349,26 @@ mod tests {
             let name = known.name();
             assert_eq!(Known::find(name.as_bytes()), *known, "{name}");
             assert_eq!(Known::find(name.to_ascii_uppercase().as_bytes()), *known, "{name}");
-            assert_eq!(name, name.to_ascii_lowercase(), "{name} is kept in lower case");
+            let is_plain = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+            assert!(name.as_bytes().iter().all(is_plain), "{name} is kept as it is folded");
+        }
+    }
+
+    #[test]
+    fn no_other_byte_passes_for_one_of_a_name() {
+        for known in Known::ALL {
+            for place in 0..known.name().len() {
+                for byte in 0..=255_u8 {
+                    let mut name = known.name().as_bytes().to_vec();
+                    name[place] = byte;
+                    let is_same = name.eq_ignore_ascii_case(known.name().as_bytes());
+                    assert_eq!(
+                        Known::find(&name) == *known,
+                        is_same,
+                        "{known:?} {place} {byte:#x}"
+                    );
+                }
+            }
         }
     }
 

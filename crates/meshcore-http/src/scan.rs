@@ -4,9 +4,6 @@
 
 use wide::u8x16;
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-
 /// Bytes of a token. Source: RFC 9110 §5.6.2.
 static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
@@ -118,15 +115,6 @@ pub(crate) fn colon(bytes: &[u8]) -> Option<usize> {
     (len < bytes.len()).then_some(len)
 }
 
-/// The word with its ASCII letters in lower case.
-#[inline]
-pub(crate) const fn lower_case(word: u64) -> u64 {
-    let low = word & !HIGHS;
-    let from_a = low.wrapping_add(ONES.wrapping_mul(0x80_u64.wrapping_sub(b'A' as u64)));
-    let after_z = low.wrapping_add(ONES.wrapping_mul(0x7f_u64.wrapping_sub(b'Z' as u64)));
-    word | ((from_a ^ after_z) & !word & HIGHS) >> 2
-}
-
 /// `bytes` without the optional whitespace at both ends. Source: RFC 9110 §5.6.3.
 #[inline]
 pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
@@ -210,16 +198,6 @@ mod tests {
                 let token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
                 assert_eq!(token_len(&text), if token { len } else { place }, "{byte:#x} {place}");
             }
-        }
-    }
-
-    #[test]
-    fn words_lose_the_case_of_letters_only() {
-        for byte in 0..=255_u8 {
-            let word = [b'Q', byte, b'z', byte, b'[', b'@', byte, b'A'];
-            let lower = word.map(|byte| byte.to_ascii_lowercase());
-            let folded = lower_case(u64::from_le_bytes(word));
-            assert_eq!(folded, u64::from_le_bytes(lower), "{byte:#x}");
         }
     }
 

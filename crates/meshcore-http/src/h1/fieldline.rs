@@ -57,7 +57,7 @@ pub(crate) fn lex(rest: &[u8]) -> Result<Lexed<'_>, Rejected> {
         }
         refuse_alias(name)?;
     }
-    let (blank, text) = split_blank(after);
+    let text = after.strip_prefix(b" ").unwrap_or(after);
     let Some((raw, end)) = text.split_at_checked(scan::value_len(text)) else {
         return Ok(Lexed::Partial);
     };
@@ -65,9 +65,12 @@ pub(crate) fn lex(rest: &[u8]) -> Result<Lexed<'_>, Rejected> {
         [b'\r', b'\n', ..] => {}
         other => return line_end(other).map(|()| Lexed::Partial),
     }
-    let value = scan::trim_end(raw);
-    let canonical = blank == b" " && value.len() == raw.len();
-    let len = rest.len().wrapping_sub(end.len()).wrapping_add(2);
+    let (value, has_more_blanks) = match raw {
+        [b' ' | b'\t', ..] | [.., b' ' | b'\t'] => (scan::trim(raw), true),
+        _ => (raw, false),
+    };
+    let canonical = text.len() != after.len() && !has_more_blanks;
+    let len = rest.len().wrapping_sub(end.len()).wrapping_add(END_LEN);
     Ok(Lexed::Field(Line { name, value, known, len, canonical }))
 }
 
@@ -81,52 +84,43 @@ pub(super) fn parse_section<'a>(
     framing: &mut Framing<'a>,
     limits: &Limits,
 ) -> Result<Option<usize>, Rejected> {
-    let mut at = from;
-    let mut run_start = from;
-    let mut run_base = 0_usize; // where the run's bytes will stand in the table
-    let mut count = 0_usize;
+    let mut rest = head.get(from..).unwrap_or_default();
+    let mut run = rest; // from the first line that is not copied yet
+    let mut place = 0_usize; // where the next line will stand in the table
+    let mut left = limits.fields;
     loop {
-        let line = match lex(head.get(at..).unwrap_or_default())? {
+        let line = match lex(rest)? {
             Lexed::Field(line) => line,
             Lexed::End => {
-                fields.push_bytes(head.get(run_start..at).unwrap_or_default());
-                return Ok(Some(at.wrapping_add(END_LEN)));
+                fields.push_bytes(before(run, rest));
+                let after = rest.len().wrapping_sub(END_LEN);
+                return Ok(Some(head.len().wrapping_sub(after)));
             }
             Lexed::Partial => return Ok(None),
         };
-        count = count.wrapping_add(1);
-        if count > limits.fields {
-            return Err(Rejected::TooManyFields);
-        }
-        let next = at.wrapping_add(line.len);
+        left = left.checked_sub(1).ok_or(Rejected::TooManyFields)?;
+        let after = rest.get(line.len..).unwrap_or_default();
         let moved_out = framing.note(line.known, line.value)?;
         if line.canonical && !moved_out {
-            let start = run_base.wrapping_add(at.wrapping_sub(run_start));
-            if !fields.push_ref(start, (line.name.len(), line.value.len()), line.known) {
+            if !fields.push_ref(place, (line.name.len(), line.value.len()), line.known) {
                 return Err(Rejected::HeadTooLarge);
             }
+            place = place.wrapping_add(line.len);
         } else {
-            fields.push_bytes(head.get(run_start..at).unwrap_or_default());
+            fields.push_bytes(before(run, rest));
             if !moved_out && !fields.push_checked(line.name, line.value, line.known) {
                 return Err(Rejected::HeadTooLarge);
             }
-            run_start = next;
-            run_base = fields.buffer().len();
+            run = after;
+            place = fields.buffer().len();
         }
-        at = next;
+        rest = after;
     }
 }
 
-/// Splits the optional whitespace off the front.
-#[inline]
-fn split_blank(after: &[u8]) -> (&[u8], &[u8]) {
-    if let [b' ', first, ..] = after
-        && !matches!(first, b' ' | b'\t')
-    {
-        return after.split_at_checked(1).unwrap_or((&[], after));
-    }
-    let blank = after.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    after.split_at_checked(blank).unwrap_or((after, &[]))
+/// The front of `run` that comes before `rest`, its end.
+fn before<'a>(run: &'a [u8], rest: &[u8]) -> &'a [u8] {
+    run.get(..run.len().wrapping_sub(rest.len())).unwrap_or_default()
 }
 
 /// What it is if not a field line: the end, a part, or a reason to refuse.
