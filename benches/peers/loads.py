@@ -1,0 +1,109 @@
+"""What is done to a proxy in a round: each is a `Measure`, or returns one.
+
+The value is processor time of the proxy for a unit of work, in microseconds.
+"""
+
+import json
+import re
+import subprocess
+
+from benches.peers.native import program
+from benches.peers.proxies import last_path
+from benches.peers.scenario import Measure, Measured, Running
+
+# Beside the origin, away from the proxy.
+LOAD_PROCESSOR = 1
+US = 1e6
+BODY_BYTES = 1024
+
+
+def requests(connections: int = 32, rate: int | None = None) -> Measure:
+    """HTTP/1.1 requests over kept connections: saturated, or so many a second."""
+
+    def measure(running: Running, seconds: float) -> Measured:
+        setting = running.setting
+        entries = max(setting.routes, setting.rules)
+        options = ["--connections", connections, "--seconds", seconds]
+        options += ["--path", last_path(entries)] if entries > 1 else []
+        options += ["--rate", rate] if rate else []
+        return ask(running, "http", *options)
+
+    return measure
+
+
+def ping_pong(connections: int = 16, size: int = 64) -> Measure:
+    """Messages of so many bytes that come back, over kept connections."""
+    options = ["--connections", connections, "--bytes", size]
+    return lambda running, seconds: ask(running, "echo", *options, "--seconds", seconds)
+
+
+def bulk(mebibytes_per_second: int = 1500) -> Measure:
+    """One way, as fast as it goes; for a MiB."""
+    return lambda running, seconds: ask(
+        running, "bulk", "--mebibytes", max(64, round(mebibytes_per_second * seconds))
+    )
+
+
+def handshakes(per_second: int = 1000) -> Measure:
+    """Full handshakes with a client's certificate, one after the other; for one of them."""
+    return lambda running, seconds: ask(
+        running, "handshakes", "--count", max(50, round(per_second * seconds))
+    )
+
+
+def ask(running: Running, what: str, *options: object) -> Measured:
+    """Runs the load of `crates/meshcore-bench`, which ends at the first wrong answer."""
+    command = [program("load"), what, "--port", running.port, *options]
+    if running.setting.accepts_tls:
+        command += ["--tls", running.setting.certificates]
+    before = running.cpu_seconds()
+    said = json.loads(on_load_processor(command))
+    used = running.cpu_seconds() - before
+    units, took = said.pop("units"), said.pop("seconds")
+    notes = {"per_second": units / took, "busy": used / took, **said}
+    return Measured(used / units * US, notes)
+
+
+def multiplexed(connections: int, streams: int) -> Measure:
+    """HTTP/2 requests, `streams` at once on each connection."""
+
+    def measure(running: Running, seconds: float) -> Measured:
+        # Counted, not timed: h2load gives up what is under way when its time is over.
+        count = max(2_000, round(_per_second(streams) * seconds))
+        url = f"http://127.0.0.1:{running.port}/x"
+        command = ["h2load", f"-n{count}", f"-c{connections}", f"-m{streams}"]
+        command += ["-H", ":authority: origin.test", url]
+        before = running.cpu_seconds()
+        said = on_load_processor(command)
+        used = running.cpu_seconds() - before
+        data = count * BODY_BYTES
+        if f"{count} succeeded" not in said or f"status codes: {count} 2xx" not in said:
+            raise SystemExit(f"not every request succeeded:\n{said}")
+        if f"({data}) data" not in said:
+            raise SystemExit(f"not every answer was whole, {data} bytes in all:\n{said}")
+        found = re.search(r"finished in .*?, ([\d.]+) req/s", said)
+        if found is None:
+            raise SystemExit(f"h2load said something else:\n{said}")
+        per_second = float(found[1])
+        notes = {"per_second": per_second, "busy": used * per_second / count}
+        return Measured(used / count * US, notes)
+
+    return measure
+
+
+def _per_second(streams: int) -> int:
+    """About as many as a slow proxy carries on one processor."""
+    return 40_000 if streams > 1 else 20_000
+
+
+def on_load_processor(command: list[object]) -> str:
+    """Runs a program to its end beside the origin; returns what it printed.
+
+    Raises:
+        SystemExit: It failed.
+    """
+    pinned = ["taskset", "--cpu-list", str(LOAD_PROCESSOR), *map(str, command)]
+    done = subprocess.run(pinned, capture_output=True, check=False, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(pinned)} failed:\n{done.stderr}{done.stdout}")
+    return done.stdout
