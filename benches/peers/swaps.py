@@ -2,7 +2,7 @@
 
 import threading
 
-from benches.peers.loads import ask
+from benches.peers.loads import requests
 from benches.peers.scenario import Measured, Running
 
 RATE = 20_000
@@ -19,8 +19,7 @@ def latency(running: Running, seconds: float) -> Measured:
     if running.setting.more == SWAPPING:
         swaps.start()
     try:
-        options = ["--connections", CONNECTIONS, "--seconds", seconds, "--rate", RATE]
-        notes = ask(running, "http", *options).notes
+        notes = requests(CONNECTIONS, RATE)(running, seconds).notes
     finally:
         done.set()
         if swaps.is_alive():

@@ -138,7 +138,7 @@ def _filter(kind: str, config: Mapping[str, object]) -> Config:
 def _tls(setting: Setting, kind: str) -> Config:
     folder = setting.certificates
     common = {
-        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3"},
+        "tls_params": {f"tls_{end}imum_protocol_version": "TLSv1_3" for end in ("min", "max")},
         "tls_certificates": [
             {
                 "certificate_chain": {"filename": f"{folder}/cert.pem"},

@@ -78,18 +78,20 @@ def node(setting: Setting) -> Path:
 def documents(setting: Setting) -> str:
     """Returns the mesh: the origin, how it is routed to, and who may call it."""
     protocol = _PROTOCOLS[setting.origin_speaks]
-    labels = "{}"
+    endpoint, location = "address: 127.0.0.1", "MESH_EXTERNAL"
     if setting.originates_tls:
-        labels = f'{{meshcore.io/inbound-port: "{setting.origin}"}}'
-    account = "serviceAccount: origin, " if setting.originates_tls else ""
+        labels = f'labels: {{meshcore.io/inbound-port: "{setting.origin}"}}'
+        endpoint += f", serviceAccount: origin, {labels}"
+        location = "MESH_INTERNAL"
     own = f"""apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {{name: behind}}
 spec:
   hosts: [{HOST}]
   ports: [{{number: 80, name: main, protocol: {protocol}, targetPort: {setting.origin}}}]
+  location: {location}
   resolution: STATIC
-  endpoints: [{{address: 127.0.0.1, {account}labels: {labels}}}]
+  endpoints: [{{{endpoint}}}]
 ---
 services:
   origin:

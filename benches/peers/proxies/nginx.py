@@ -42,7 +42,7 @@ def nginx(setting: Setting) -> list[str]:
             setting,
             "nginx",
             f"stream {{ server {{ listen 127.0.0.1:{setting.port} reuseport; proxy_buffer_size 64k;"
-            f" tcp_nodelay on; proxy_pass 127.0.0.1:{setting.origin}; }} }}",
+            f" tcp_nodelay on; proxy_half_close on; proxy_pass 127.0.0.1:{setting.origin}; }} }}",
             "load_module modules/ngx_stream_module.so;",
         )
     upstream = (

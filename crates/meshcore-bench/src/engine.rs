@@ -15,6 +15,8 @@ const STALLED: Duration = Duration::from_secs(10);
 pub enum Pace {
     /// The next one as soon as the last was answered, for so long.
     Saturated(Duration),
+    /// The same, but so many of them.
+    Count(u64),
     /// So many a second, evenly spaced whatever the answers do, for so long. Source: Tene, "How NOT
     /// to measure latency": a load that waits for answers does not see the slow ones.
     Rate(f64, Duration),
@@ -185,7 +187,8 @@ impl Pace {
     fn next(self, begun: Instant, asked: u64, now: Instant) -> Next {
         match self {
             Self::Saturated(within) if now.duration_since(begun) < within => Next::Ask(now),
-            Self::Saturated(_over) => Next::Stop,
+            Self::Count(wanted) if asked < wanted => Next::Ask(now),
+            Self::Saturated(_) | Self::Count(_) => Next::Stop,
             Self::Rate(per_second, within) => {
                 #[expect(clippy::cast_precision_loss, reason = "far below 2^52 questions")]
                 let offset = Duration::from_secs_f64(asked as f64 / per_second);

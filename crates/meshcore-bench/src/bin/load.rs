@@ -2,7 +2,7 @@
 //!
 //! | load | options | what it does |
 //! |---|---|---|
-//! | `http`, `echo` | `--connections N --seconds S [--rate R]` | asks, saturated or at a fixed rate |
+//! | `http`, `echo` | `--connections N`, `--seconds S [--rate R]` or `--count N` | asks, saturated or at a fixed rate; `echo` needs `--bytes N` |
 //! | `bulk` | `--mebibytes N` | sends to an origin that counts |
 //! | `handshakes` | `--count N` | full handshakes, one after the other |
 //! | `idle` | `--steps N,M` | holds connections after a request each, until a line comes |
@@ -56,10 +56,12 @@ fn ask(
 ) -> Result<Value, Failure> {
     // A timer of the default slack is 50 us late.
     rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1))?;
-    let within = Duration::from_secs_f64(arguments.needed("seconds")?);
-    let pace = arguments
-        .option("rate")?
-        .map_or(Pace::Saturated(within), |per_second| Pace::Rate(per_second, within));
+    let within = || arguments.needed("seconds").map(Duration::from_secs_f64);
+    let pace = match (arguments.option("count")?, arguments.option("rate")?) {
+        (Some(count), _) => Pace::Count(count),
+        (None, Some(per_second)) => Pace::Rate(per_second, within()?),
+        (None, None) => Pace::Saturated(within()?),
+    };
     Ok(told(&drive(connector, arguments.needed("connections")?, exchange, pace)?))
 }
 
