@@ -18,8 +18,10 @@ from benches.peers.memory import for_idle_connection
 from benches.peers.native import program
 from benches.peers.proxies import PROXIES, Setting
 from benches.peers.proxies.origin import fast
-from benches.peers.scenario import Running
+from benches.peers.scenario import one
+from benches.peers.start import started
 
+SERVE = "without Python"
 # Far enough apart that what is done once, and the first of everything, falls out.
 FEW, MANY = 1_000, 5_000
 
@@ -30,7 +32,7 @@ def setting() -> Iterator[Setting]:
     with tempfile.TemporaryDirectory(prefix="meshcore-counts-") as scratch:
         directory, port = Path(scratch), processes.free_port()
         with processes.running(fast("http", directory, port), port):
-            yield Setting(directory, processes.free_port(), port)
+            yield Setting(directory, 0, port)
 
 
 def instructions(wanted: Setting) -> float:
@@ -68,16 +70,14 @@ def system_calls(wanted: Setting) -> dict[str, float]:
 
 def idle_connection_bytes(wanted: Setting) -> float:
     """Returns resident memory for an idle connection in plain text."""
-    port = processes.free_port()
-    here = replace(wanted, port=port)
-    with processes.running(PROXIES["without Python"](here), port) as pid:
-        return for_idle_connection(Running(here, (pid,), 0.0), 0.0).value * 1024
+    with started(one(SERVE), wanted) as running:
+        return for_idle_connection(running, 0.0).value * 1024
 
 
 def _serve(tool: list[str], wanted: Setting, requests: int) -> None:
     """Runs `serve` under a tool for so many requests, and ends it as it wants to be ended."""
     here = replace(wanted, port=processes.free_port())
-    command = [*tool, *PROXIES["without Python"](here)]
+    command = [*tool, *PROXIES[SERVE](here)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.PIPE) as process:
         processes.wait_for(here.port, process)

@@ -23,7 +23,14 @@ def for_idle_connection(running: Running, _seconds: float) -> Measured:
 
     The slope from 1,000 to 2,000 of them, so that what is made once is not counted.
     """
-    command = [program("load"), "idle", "--port", running.port, "--steps", ",".join(map(str, STEPS))]
+    command = [
+        program("load"),
+        "idle",
+        "--port",
+        running.port,
+        "--steps",
+        ",".join(map(str, STEPS)),
+    ]
     if running.setting.accepts_tls:
         command += ["--tls", running.setting.certificates]
     pipe = subprocess.PIPE

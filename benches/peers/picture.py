@@ -56,7 +56,7 @@ def _panel(result: Result, left: int, top: int) -> str:
 
 def _bar(result: Result, row: str, scale: float, at: tuple[int, int]) -> str:
     (left, top), spread, ratio = at, result.spread(row), result.ratio(row)
-    kind = row.split(",")[0]
+    kind = row.split(",", 1)[0]
     start, middle = left + LABEL, top + BAR // 2
     value = f"{spread.median:,.0f}" if spread.median >= 100 else f"{spread.median:.2f}"
     beside = f"{value} ({ratio.median:.2f})" if ratio else value

@@ -10,6 +10,10 @@ from benches.peers.scenarios import SCENARIOS
 from benches.peers.targets import TARGETS, Target
 
 NOT_QUIET = 1.0
+_ABOUT = (
+    "Written by `make bench-peers`; how it is measured stands in [benches/README.md](../README.md)."
+    " Less is better everywhere."
+)
 
 
 def write(folder: Path) -> None:
@@ -22,8 +26,7 @@ def write(folder: Path) -> None:
     machine = json.loads((folder / FILE).read_text())["machine"] if results else {}
     parts = [
         "# Side by side",
-        "Written by `make bench-peers`; how it is measured stands in"
-        " [benches/README.md](../README.md). Less is better everywhere.",
+        _ABOUT,
         "![Bars of the proxies in each scenario](results.svg)",
         "\n".join(f"- {name}: {value}" for name, value in machine.items()),
         _warning(results),

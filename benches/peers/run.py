@@ -16,13 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from benches.peers import certificates, processes, report
+from benches.peers.loads import LOAD_PROCESSOR
 from benches.peers.proxies import ROOT, Setting
 from benches.peers.proxies.origin import fast
 from benches.peers.results import Result, keep
 from benches.peers.scenario import Measured, Row, Running, Scenario
 from benches.peers.scenarios import SCENARIOS
+from benches.peers.start import started
 
-PROXY_PROCESSOR, OTHER_PROCESSOR = 0, 1
 QUIET_LOAD = 1.0
 QUIET_WITHIN_SECONDS = 120
 DESCRIPTORS = 65536
@@ -63,7 +64,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("scenarios", nargs="*", choices=[[], *SCENARIOS], default=list(SCENARIOS))
     parser.add_argument("--proxies", help="rows that begin with one of these, by commas")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=1.5, help="of a round of one row")
+    parser.add_argument("--seconds", type=float, default=1.2, help="of a round of one row")
     parser.add_argument("--smoke", action="store_true", help="one short round, thrown away")
     parser.add_argument("--out", type=Path, default=ROOT / "benches/results")
     options = parser.parse_args()
@@ -84,18 +85,18 @@ def _measure(
     with ExitStack() as stack:
         port = processes.free_port()
         origin = fast(scenario.origin, base.directory, port)
-        stack.enter_context(processes.running(origin, port, processor=OTHER_PROCESSOR))
+        stack.enter_context(processes.running(origin, port, processor=LOAD_PROCESSOR))
         base = replace(base, origin=port)
         if not scenario.is_fresh:
             for name, row in rows.items():
-                servers[name] = stack.enter_context(_started(row, base, is_pinned=True))
+                servers[name] = stack.enter_context(started(row, base, is_pinned=True))
                 scenario.measure(servers[name], options.seconds / 3)  # warm
         for number in range(min(options.rounds, scenario.rounds or options.rounds)):
             turn = number % len(rows)
             for name in [*rows][turn:] + [*rows][:turn]:
                 with ExitStack() as once:
                     running = servers.get(name) or once.enter_context(
-                        _started(rows[name], base, is_pinned=scenario.is_pinned)
+                        started(rows[name], base, is_pinned=scenario.is_pinned)
                     )
                     measured[name].append(scenario.measure(running, options.seconds))
             _say(".")
@@ -107,29 +108,6 @@ def _chosen(scenario: Scenario, proxies: str | None) -> Mapping[str, Row]:
         return scenario.rows
     wanted = tuple(proxies.split(","))
     return {name: row for name, row in scenario.rows.items() if name.startswith(wanted)}
-
-
-@contextmanager
-def _started(row: Row, base: Setting, *, is_pinned: bool) -> Iterator[Running]:
-    """Runs the proxies of a row inside the block, each in front of the one before."""
-    processor = PROXY_PROCESSOR if is_pinned else None
-    began, started, setting = time.monotonic(), [], base
-    with ExitStack() as stack:
-        for step in row:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=base.directory)))
-            directory.chmod(0o755)
-            here = {"directory": directory, "port": processes.free_port(), **step.does}
-            here["origin"] = setting.port or base.origin
-            setting = replace(base, **here)
-            log = directory / "log"
-            with log.open("wb") as opened:
-                process = processes.started(step.proxy(setting), opened, processor)
-                started.append(stack.enter_context(process))
-            try:
-                processes.wait_for(setting.port, started[-1])
-            except SystemExit as error:
-                raise SystemExit(f"{error}:\n{log.read_text()}") from error
-        yield Running(setting, tuple(one.pid for one in started), began, started[-1].stdin)
 
 
 @contextmanager

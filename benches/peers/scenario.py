@@ -1,10 +1,11 @@
 """What a scenario is: proxies in rows, an origin, and what is measured of each row."""
 
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from benches.peers import processes
+from benches.peers.processes import cpu_seconds, family, resident_bytes
 from benches.peers.proxies import PROXIES, Proxy, Setting
 
 Origin: TypeAlias = Literal["http", "http2", "echo", "count"]
@@ -39,11 +40,10 @@ class Running:
 
     setting: Setting
     """That of the proxy that clients talk to."""
-    pids: tuple[int, ...]
+    processes: tuple[subprocess.Popen[bytes], ...]
+    """All proxies; clients talk to the last."""
     began: float
     """When the first was started, of `time.monotonic`."""
-    input: Any = None
-    """Standard input of the proxy that clients talk to."""
 
     @property
     def port(self) -> int:
@@ -52,12 +52,12 @@ class Running:
 
     def cpu_seconds(self) -> float:
         """Processor time of all proxies, with their children."""
-        return sum(processes.cpu_seconds(pid) for pid in self.pids)
+        return sum(cpu_seconds(process.pid) for process in self.processes)
 
     def resident_bytes(self) -> int:
         """Memory of all proxies, with their children."""
-        family = [pid for root in self.pids for pid in processes.family(root)]
-        return sum(processes.resident_bytes(pid) for pid in family)
+        pids = [pid for process in self.processes for pid in family(process.pid)]
+        return sum(map(resident_bytes, pids))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 It has no certificate, so that there is no mutual TLS. Prints where it listens, as JSON, and serves
 until it is ended. Each line of its input puts the other mesh in force, then the first again, and
-so on; nothing is forked and no file is read for it.
+so on, and is answered with the revision; no file is read for it.
 """
 
 import itertools
@@ -26,7 +26,8 @@ def main() -> None:
         if not sys.stdin.readline():
             break
         mesh = meshes[(revision - 1) % len(meshes)]
-        proxy.apply(json.dumps(mesh | {"revision": revision}).encode())
+        applied = proxy.apply(json.dumps(mesh | {"revision": revision}).encode())
+        print(json.dumps({"revision": applied}), flush=True)
     proxy.wait()
 
 

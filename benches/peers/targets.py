@@ -67,7 +67,11 @@ TARGETS = [
     _ratio("TCP in bulk", "tcp-bulk", "HAProxy", 0.80),
     _ratio("TCP ping-pong", "tcp-ping-pong", "floor", 1.05),
     _added(
-        "10,000 routes against 10", "routes-meshcore", ("meshcore, 10,000", "meshcore, 10"), 0.2, "us"
+        "10,000 routes against 10",
+        "routes-meshcore",
+        ("meshcore, 10,000", "meshcore, 10"),
+        0.2,
+        "us",
     ),
     _python("inline", 0.6),
     _python("cached", 0.15),

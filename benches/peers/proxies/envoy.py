@@ -98,7 +98,9 @@ def _virtual_host(setting: Setting) -> Config:
             "header_name": ":path",
         },
     }
-    return host | {"matcher": {"matcher_tree": {"input": path_input, "prefix_match_map": {"map": tree}}}}
+    return host | {
+        "matcher": {"matcher_tree": {"input": path_input, "prefix_match_map": {"map": tree}}}
+    }
 
 
 def _route(prefix: str) -> Config:

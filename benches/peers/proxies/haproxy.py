@@ -6,7 +6,11 @@ from benches.peers.proxies.setting import Setting, path_of
 def haproxy(setting: Setting) -> list[str]:
     """A reverse proxy, or a relay of TCP with splice."""
     is_tcp = setting.client_speaks == "tcp"
-    mode = "mode tcp\n  option splice-auto" if is_tcp else "mode http\n  http-reuse always\n  option http-ignore-probes"
+    mode = (
+        "mode tcp\n  option splice-auto"
+        if is_tcp
+        else "mode http\n  http-reuse always\n  option http-ignore-probes"
+    )
     bind = " proto h2" if setting.client_speaks == "http2" else ""
     if setting.accepts_tls:
         folder = setting.certificates

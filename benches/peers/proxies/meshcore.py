@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benches.peers.native import program
 from benches.peers.proxies.setting import HOST, Setting, path_of
+
 from meshcore.config import Source, compile_mesh
 
 # A hook for each value of `Setting.more`: reads a header and sets one.

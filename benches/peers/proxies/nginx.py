@@ -45,9 +45,7 @@ def nginx(setting: Setting) -> list[str]:
             f" tcp_nodelay on; proxy_half_close on; proxy_pass 127.0.0.1:{setting.origin}; }} }}",
             "load_module modules/ngx_stream_module.so;",
         )
-    upstream = (
-        f"upstream origin {{ server 127.0.0.1:{setting.origin}; keepalive 256; {_FOREVER} }}"
-    )
+    upstream = f"upstream origin {{ server 127.0.0.1:{setting.origin}; keepalive 256; {_FOREVER} }}"
     forward = (
         "proxy_pass http://origin; proxy_http_version 1.1;"
         " proxy_set_header Connection ''; proxy_set_header Host $host;"

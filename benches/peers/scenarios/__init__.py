@@ -1,4 +1,4 @@
-"""All scenarios, in the order they are measured and shown. One more is an entry in one file here."""
+"""All scenarios, in the order of measuring and showing. One more is an entry in a file here."""
 
 from itertools import chain
 

@@ -50,7 +50,7 @@ SCENARIOS = [
             ("haproxy", "HAProxy", "HAProxy", ""),
             ("nginx", "nginx", "nginx", ""),
             ("envoy", "Envoy", "Envoy", ""),
-            ("envoy-tree", "Envoy", "Envoy with a matcher tree", "tree"),
+            ("envoy-tree", "Envoy", "Envoy tree", "tree"),
         )
     ),
     Scenario(

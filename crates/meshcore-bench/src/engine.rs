@@ -10,6 +10,10 @@ use crate::{Connector, Exchange, Failure, Poll, Ready, Watch, Wire};
 /// Nothing happened for so long: the proxy hangs.
 const STALLED: Duration = Duration::from_secs(10);
 
+/// What latencies are told apart: from 100 ns to a minute.
+const LOW_NS: u64 = 100;
+const HIGH_NS: u64 = 60_000_000_000;
+
 /// When questions are asked.
 #[derive(Debug, Clone, Copy)]
 pub enum Pace {
@@ -95,8 +99,8 @@ impl<'a> Engine<'a> {
             outcome: Outcome {
                 answers: 0,
                 took: Duration::ZERO,
-                latency: Histogram::new(3)?,
-                lag: Histogram::new(3)?,
+                latency: Histogram::new_with_bounds(LOW_NS, HIGH_NS, 3)?,
+                lag: Histogram::new_with_bounds(LOW_NS, HIGH_NS, 3)?,
             },
         })
     }
