@@ -8,6 +8,8 @@ from benches.peers.results import Result
 WIDTH, COLUMNS, GAP = 1000, 2, 24
 LABEL, VALUE, BAR, STEP, TITLE = 150, 150, 14, 22, 46
 PANEL = (WIDTH - GAP * (COLUMNS + 1)) // COLUMNS
+# Of a title, so that it is not wider than its panel.
+TITLE_CHARACTERS = 64
 
 _STYLE = """
   .back { fill: #ffffff } text { font: 13px system-ui, sans-serif; fill: #1f2328 }
@@ -48,7 +50,7 @@ def _panel(result: Result, left: int, top: int) -> str:
         for number, row in enumerate(result.values)
     )
     return (
-        f'<text class="title" x="{left}" y="{top + 14}">{escape(_shortened(result.title))}</text>\n'
+        f'<text class="title" x="{left}" y="{top + 14}">{escape(result.title)}</text>\n'
         f'<text class="unit" x="{left}" y="{top + 32}">{result.unit}, of {result.against}</text>\n'
         f"{bars}"
     )
@@ -69,8 +71,3 @@ def _bar(result: Result, row: str, scale: float, at: tuple[int, int]) -> str:
         f' x2="{start + spread.high * scale:.1f}" y2="{middle}"/>\n'
         f'<text class="value" x="{end:.1f}" y="{top + 12}">{beside}</text>\n'
     )
-
-
-def _shortened(title: str) -> str:
-    room = PANEL // 7
-    return title if len(title) <= room else f"{title[: room - 1]}…"

@@ -62,7 +62,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             if client.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.002)
-    raise SystemExit(f"{process.args} does not listen on port {port}")
+    raise SystemExit(f"{process.args!r} does not listen on port {port}")
 
 
 def family(pid: int) -> list[int]:

@@ -10,10 +10,25 @@ from benches.peers.scenarios import SCENARIOS
 from benches.peers.targets import TARGETS, Target
 
 NOT_QUIET = 1.0
+# The load's own lateness, above which its latencies are not those of the proxy.
+LAG = "lag_p99_us"
+MAX_LAG_US = 100.0
 _ABOUT = (
     "Written by `make bench-peers`; how it is measured stands in [benches/README.md](../README.md)."
     " Less is better everywhere."
 )
+
+
+# What stands beside a value, in this order, and how its column is called.
+_NOTES = {
+    "per_second": "a second",
+    "busy": "of a processor",
+    "p50_us": "p50 us",
+    "p99_us": "p99 us",
+    "p999_us": "p99.9 us",
+    "max_us": "max us",
+    LAG: "load late, p99 us",
+}
 
 
 def write(folder: Path) -> None:
@@ -48,11 +63,16 @@ def in_short(result: Result) -> str:
 
 def _warning(results: Sequence[Result]) -> str:
     noisy = [one.name for one in results if one.load_average >= NOT_QUIET]
-    return (
-        f"**The machine was not quiet**, so times mean little in: {', '.join(noisy)}."
-        if noisy
-        else ""
-    )
+    late = [
+        one.name
+        for one in results
+        if any(notes.get(LAG, 0.0) > MAX_LAG_US for notes in one.notes.values())
+    ]
+    said = {
+        "**The machine was not quiet**, so times mean little in": noisy,
+        f"**The load was {MAX_LAG_US:.0f} us late or more**, so latencies mean little in": late,
+    }
+    return "\n\n".join(f"{what}: {', '.join(names)}." for what, names in said.items() if names)
 
 
 def _targets(results: Sequence[Result]) -> str:
@@ -63,7 +83,7 @@ def _targets(results: Sequence[Result]) -> str:
 
 def _judged(target: Target, reached: float | None) -> Sequence[str]:
     sign = "+" if target.how == "difference" else ""
-    wanted = f"<= {sign}{target.at_most:,g} {target.unit}"
+    wanted = f"<= {sign}{target.at_most:,g} {target.unit}".strip()
     if reached is None:
         return target.what, wanted, "", "not measured"
     shown = f"{reached:{sign},.0f}" if abs(reached) >= 100 else f"{reached:{sign}.2f}"
@@ -75,8 +95,8 @@ def _judged(target: Target, reached: float | None) -> Sequence[str]:
 
 
 def _rows(result: Result) -> str:
-    notes = sorted({note for of_row in result.notes.values() for note in of_row})
-    head = ("", result.unit, f"of {result.against}", *(_title(note) for note in notes))
+    notes = [note for note in _NOTES if any(note in of_row for of_row in result.notes.values())]
+    head = ("", result.unit, f"of {result.against}", *(_NOTES[note] for note in notes))
     rows = [
         (
             row,
@@ -87,14 +107,9 @@ def _rows(result: Result) -> str:
         for row in result.values
     ]
     rounds = max(len(values) for values in result.values.values())
+    of_rounds = f"median of {rounds} rounds, quartiles in brackets" if rounds > 1 else "one round"
     command = f"`python -m benches.peers.run {result.name}`"
-    how = f"{command}, {result.date}: median of {rounds} rounds, quartiles in brackets."
-    return f"{_table(head, rows)}\n\n{how}"
-
-
-def _title(note: str) -> str:
-    named = {"per_second": "a second", "busy": "of a processor", "lag_p99_us": "load's lag p99 us"}
-    return named.get(note, note.replace("_", " ").replace("p999", "p99.9"))
+    return f"{_table(head, rows)}\n\n{command}, {result.date}: {of_rounds}."
 
 
 def _note(value: float | None) -> str:

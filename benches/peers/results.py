@@ -116,7 +116,5 @@ def _said(*command: str) -> str:
 
 
 def _medians(rounds: Sequence[Measured]) -> dict[str, float]:
-    return {
-        name: statistics.median(one.notes[name] for one in rounds)
-        for name in (rounds[0].notes if rounds else {})
-    }
+    names = rounds[0].notes if rounds else ()
+    return {name: statistics.median(one.notes[name] for one in rounds) for name in names}

@@ -61,13 +61,16 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benches.peers.run", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", choices=[[], *SCENARIOS], default=list(SCENARIOS))
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
     parser.add_argument("--proxies", help="rows that begin with one of these, by commas")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=1.2, help="of a round of one row")
     parser.add_argument("--smoke", action="store_true", help="one short round, thrown away")
     parser.add_argument("--out", type=Path, default=ROOT / "benches/results")
     options = parser.parse_args()
+    options.scenarios = options.scenarios or list(SCENARIOS)
+    if unknown := set(options.scenarios) - SCENARIOS.keys():
+        parser.error(f"no scenario {', '.join(unknown)}: there are {', '.join(SCENARIOS)}")
     if options.smoke:
         options.rounds, options.seconds = 1, 0.2
         if options.out == parser.get_default("out"):

@@ -11,7 +11,7 @@ def _instructions(running: Running, _seconds: float) -> Measured:
 SCENARIOS = [
     Scenario(
         name="instructions",
-        title="User instructions for an HTTP/1.1 request, counted by callgrind, without Python",
+        title="User instructions for an HTTP/1.1 request",
         unit="instructions",
         measure=_instructions,
         rows=peers("without Python"),

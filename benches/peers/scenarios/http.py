@@ -5,6 +5,7 @@ from benches.peers.scenario import Scenario, peers
 
 _ALL = ("floor", "meshcore", "HAProxy", "nginx", "Envoy")
 _UNIT = "us/request"
+_NAMES = {"http1": "HTTP/1.1", "http2": "HTTP/2"}
 
 
 def _http2(name: str, connections: int, streams: int, to: str) -> Scenario:
@@ -13,7 +14,7 @@ def _http2(name: str, connections: int, streams: int, to: str) -> Scenario:
     word = "streams" if streams > 1 else "stream"
     return Scenario(
         name=name,
-        title=f"HTTP/2 to HTTP/{to[-1]}, {connections} connections of {streams} {word}",
+        title=f"HTTP/2 to {_NAMES[to]}, {connections} connections of {streams} {word}",
         unit=_UNIT,
         measure=multiplexed(connections, streams),
         rows=peers(*rows, client_speaks="http2", origin_speaks=to),

@@ -9,7 +9,7 @@ _ROUNDS = 3
 SCENARIOS = [
     Scenario(
         name="idle-connection",
-        title="Memory for an idle connection, plain, from 1,000 to 2,000 of them",
+        title="Memory for an idle connection, plain",
         unit="KiB",
         measure=for_idle_connection,
         rows=peers(*_ALL),
@@ -19,7 +19,7 @@ SCENARIOS = [
     ),
     Scenario(
         name="idle-connection-mtls",
-        title="Memory for an idle connection, mutual TLS, from 1,000 to 2,000 of them",
+        title="Memory for an idle connection, mutual TLS",
         unit="KiB",
         measure=for_idle_connection,
         rows=peers(*_ALL, accepts_tls=True),

@@ -36,7 +36,7 @@ SCENARIOS = [
     *(
         Scenario(
             name=f"routes-{name}",
-            title=f"Route tables of 10, 1,000 and 10,000 entries, the last one asked: {title}",
+            title=f"10, 1,000 and 10,000 routes, the last one asked: {title}",
             unit="us/request",
             measure=requests(32),
             rows={
@@ -55,7 +55,7 @@ SCENARIOS = [
     ),
     Scenario(
         name="swap",
-        title="Routes swapped 20 times a second under 20,000 requests a second, p99.9",
+        title="p99.9 at 20,000 requests a second, routes being swapped",
         unit="ms",
         measure=latency,
         rows={

@@ -16,7 +16,7 @@ SCENARIOS = [
     ),
     Scenario(
         name="pair",
-        title="Two sidecars with mutual TLS between them, HTTP/1.1, 32 connections",
+        title="Two sidecars with mutual TLS between them, HTTP/1.1",
         unit="us/request",
         measure=requests(32),
         rows={

@@ -36,7 +36,7 @@ impl Http {
              Cookie: session={cookie}\r\n\
              X-Request-Id: 0a4dd1ba-7f1c-4c8f-9f2e-1f2b3c4d5e6f\r\n\
              X-Forwarded-Proto: http\r\n\
-             Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\
+             Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0bb902b7-01\r\n\
              X-Tenant: reviews-team\r\n\r\n"
         );
         Self { request: request.into_bytes(), body }
