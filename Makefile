@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 PROFILE ?= dev
 
-.PHONY: help demo test test-rust test-python gates lint lint-rust lint-python develop wheel bench bench-python bench-peers bench-scrape reliability programs venv clean
+.PHONY: help demo test test-rust test-python gates lint lint-rust lint-python develop wheel bench bench-python bench-peers bench-scrape flame reliability programs venv clean
 
 help: ## Shows this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,10 @@ bench-peers: develop programs ## Side by side with Envoy, nginx and HAProxy, in 
 	tools/debian haproxy nginx libnginx-mod-stream nghttp2-client nghttp2-server openssl valgrind
 	tools/venv .oracle-venv tools/requirements-oracles.txt
 	python -m benches.peers.run
+
+flame: develop programs ## Where the time of a request goes, as a picture
+	tools/debian linux-perf
+	python -m benches.flame
 
 bench-scrape: PROFILE = release
 bench-scrape: develop ## Whether scrapes of 10,000 series move the p99 of requests
