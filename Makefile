@@ -31,7 +31,7 @@ test-python: develop
 	pytest --ignore tests/gates
 
 gates: develop programs ## Instructions, system calls and memory, against the numbers that are kept
-	tools/debian valgrind strace
+	tools/debian valgrind strace openssl
 	pytest tests/gates
 
 lint: lint-rust lint-python ## All that can be checked without running it

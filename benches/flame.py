@@ -16,7 +16,6 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from benches.peers import processes
-from benches.peers.loads import LOAD_PROCESSOR
 from benches.peers.proxies import PROXIES, ROOT, Setting
 from benches.peers.proxies.origin import fast
 from benches.peers.scenarios import SCENARIOS
@@ -61,7 +60,7 @@ def _sampled(name: str) -> Iterator[tuple[str, ...]]:
         directory, port = Path(scratch), processes.free_port()
         origin = fast(scenario.origin, directory, port)
         with (
-            processes.running(origin, port, processor=LOAD_PROCESSOR),
+            processes.running(origin, port, processor=processes.LOAD_PROCESSOR),
             started(row, Setting(directory, 0, port)) as running,
         ):
             scenario.measure(running, 0.5)  # warm

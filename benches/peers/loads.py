@@ -9,11 +9,10 @@ import subprocess
 from collections.abc import Sequence
 
 from benches.peers.native import program
+from benches.peers.processes import LOAD_PROCESSOR
 from benches.peers.proxies import last_path
 from benches.peers.scenario import Measure, Measured, Running
 
-# Beside the origin, away from the proxy.
-LOAD_PROCESSOR = 1
 US = 1e6
 BODY_BYTES = 1024
 
@@ -38,18 +37,14 @@ def ping_pong(connections: int = 16, size: int = 64) -> Measure:
     return lambda running, seconds: ask(running, "echo", *options, "--seconds", seconds)
 
 
-def bulk(mebibytes_per_second: int = 1500) -> Measure:
+def bulk(running: Running, seconds: float) -> Measured:
     """One way, as fast as it goes; for a MiB."""
-    return lambda running, seconds: ask(
-        running, "bulk", "--mebibytes", max(64, round(mebibytes_per_second * seconds))
-    )
+    return ask(running, "bulk", "--mebibytes", running.count(seconds, 64))
 
 
-def handshakes(per_second: int = 1000) -> Measure:
+def handshakes(running: Running, seconds: float) -> Measured:
     """Full handshakes with a client's certificate, one after the other; for one of them."""
-    return lambda running, seconds: ask(
-        running, "handshakes", "--count", max(50, round(per_second * seconds))
-    )
+    return ask(running, "handshakes", "--count", running.count(seconds, 50))
 
 
 def ask(running: Running, what: str, *options: object) -> Measured:
@@ -61,6 +56,7 @@ def ask(running: Running, what: str, *options: object) -> Measured:
     said = json.loads(on_load_processor(command))
     used = running.cpu_seconds() - before
     units, took = said.pop("units"), said.pop("seconds")
+    running.pace["per_second"] = units / took
     notes = {"per_second": units / took, "busy": used / took}
     # A load that waits for answers does not see the slow ones: its latencies say nothing.
     return Measured(used / units * US, notes | said if "--rate" in options else notes)
@@ -71,7 +67,7 @@ def multiplexed(connections: int, streams: int) -> Measure:
 
     def measure(running: Running, seconds: float) -> Measured:
         # Counted, not timed: h2load gives up what is under way when its time is over.
-        count = max(2_000, round(_per_second(streams) * seconds))
+        count = running.count(seconds, 2_000)
         url = f"http://127.0.0.1:{running.port}/x"
         command = ["h2load", f"-n{count}", f"-c{connections}", f"-m{streams}"]
         command += ["-H", ":authority: origin.test", url]
@@ -86,16 +82,11 @@ def multiplexed(connections: int, streams: int) -> Measure:
         found = re.search(r"finished in .*?, ([\d.]+) req/s", said)
         if found is None:
             raise SystemExit(f"h2load said something else:\n{said}")
-        per_second = float(found[1])
+        per_second = running.pace["per_second"] = float(found[1])
         notes = {"per_second": per_second, "busy": used * per_second / count}
         return Measured(used / count * US, notes)
 
     return measure
-
-
-def _per_second(streams: int) -> int:
-    """About as many as a slow proxy carries on one processor."""
-    return 40_000 if streams > 1 else 20_000
 
 
 def on_load_processor(command: Sequence[object]) -> str:

@@ -12,6 +12,8 @@ from typing import IO
 
 START_SECONDS = 30
 NS_PER_SECOND = 1e9
+# The proxy has one for itself; load and origin share the other.
+PROXY_PROCESSOR, LOAD_PROCESSOR = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
 
 
 def free_port() -> int:

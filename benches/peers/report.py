@@ -43,7 +43,7 @@ def write(folder: Path) -> None:
         "# Side by side",
         _ABOUT,
         "![Bars of the proxies in each scenario](results.svg)",
-        "\n".join(f"- {name}: {value}" for name, value in machine.items()),
+        "\n".join(f"- {name}: {value}" for name, value in machine.items() if value),
         _warning(results),
         "## To reach",
         _targets(results),

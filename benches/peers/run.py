@@ -11,12 +11,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from benches.peers import certificates, processes, report
-from benches.peers.loads import LOAD_PROCESSOR
 from benches.peers.proxies import ROOT, Setting
 from benches.peers.proxies.origin import fast
 from benches.peers.results import Result, keep
@@ -35,7 +34,8 @@ def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, DESCRIPTORS), hard))
     failed = []
-    with _alone(), tempfile.TemporaryDirectory(prefix="meshcore-bench-") as scratch:
+    alone = nullcontext() if options.smoke else _alone()
+    with alone, tempfile.TemporaryDirectory(prefix="meshcore-bench-") as scratch:
         directory = Path(scratch)
         directory.chmod(0o755)  # nginx and HAProxy may give up root
         made = certificates.make(directory / "certificates")
@@ -88,7 +88,7 @@ def _measure(
     with ExitStack() as stack:
         port = processes.free_port()
         origin = fast(scenario.origin, base.directory, port)
-        stack.enter_context(processes.running(origin, port, processor=LOAD_PROCESSOR))
+        stack.enter_context(processes.running(origin, port, processor=processes.LOAD_PROCESSOR))
         base = replace(base, origin=port)
         if not scenario.is_fresh:
             for name, row in rows.items():

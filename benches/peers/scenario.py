@@ -44,6 +44,12 @@ class Running:
     """All proxies; clients talk to the last."""
     began: float
     """When the first was started, of `time.monotonic`."""
+    pace: dict[str, float] = field(default_factory=dict)
+    """Units a second of the last round, for loads that count instead of looking at a clock."""
+
+    def count(self, seconds: float, least: int) -> int:
+        """Returns how many units will take about so long; `least` while nothing is known."""
+        return max(least, round(self.pace.get("per_second", 0.0) * seconds))
 
     @property
     def port(self) -> int:

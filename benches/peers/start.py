@@ -7,12 +7,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from benches.peers.processes import free_port, wait_for
+from benches.peers.processes import PROXY_PROCESSOR, free_port, wait_for
 from benches.peers.processes import started as run
 from benches.peers.proxies import Setting
 from benches.peers.scenario import Row, Running
-
-PROXY_PROCESSOR = 0
 
 
 @contextmanager

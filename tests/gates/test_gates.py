@@ -1,28 +1,20 @@
 """A request takes no more instructions and system calls than before, a connection no more bytes."""
 
-import os
 import sys
 from dataclasses import replace
 
 import pytest
-from benches.peers.native import program
 from tests.gates.rules import Numbers
 
 
 @pytest.fixture(scope="module")
 def measured(record_testsuite_property) -> Numbers:
-    try:
-        for name in ("load", "origin", "examples/serve"):
-            program(name)
-    except SystemExit as error:
-        if os.environ.get("CI"):  # noqa: TID251 - set by whoever runs the tests
-            raise
-        pytest.skip(f"{error}, or `make gates`")
     measured = Numbers.measured()
     record_testsuite_property("gates", str(measured))
     return measured
 
 
+@pytest.mark.usefixtures("programs")
 @pytest.mark.needs("valgrind", "strace")
 def test_nothing_became_dearer(measured, capsys):
     with capsys.disabled():

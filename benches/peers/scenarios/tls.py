@@ -29,7 +29,7 @@ SCENARIOS = [
         name="handshakes",
         title="Full TLS 1.3 handshakes with a client's certificate, ECDSA P-256",
         unit="us/handshake",
-        measure=handshakes(),
+        measure=handshakes,
         rows=peers(*_ALL, accepts_tls=True),
         against="Envoy",
     ),
