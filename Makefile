@@ -61,7 +61,7 @@ bench: venv ## Benches of single parts
 
 bench-python: PROFILE = release
 bench-python: develop programs ## Benches of the Python side, and of its border
-	pytest --benchmark-disable-gc -o python_files='bench_*.py' benches/python
+	pytest -o python_files='bench_*.py' -o python_functions='bench_*' benches/python
 
 bench-peers: PROFILE = release
 bench-peers: develop programs ## Side by side with Envoy, nginx and HAProxy, in 25 minutes
