@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benches.peers import processes
-from benches.peers.loads import on_load_processor
+from benches.peers.loads import HTTP1_FIELDS, on_load_processor
 from benches.peers.memory import for_idle_connection
 from benches.peers.native import program
 from benches.peers.proxies import PROXIES, Setting
@@ -81,7 +81,7 @@ def _serve(tool: list[str], wanted: Setting, requests: int) -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.PIPE) as process:
         processes.wait_for(here.port, process)
-        load = [program("load"), "http", "--port", here.port, "--connections", 1]
+        load = [program("load"), "http", *HTTP1_FIELDS, "--port", here.port, "--connections", 1]
         said = json.loads(on_load_processor([*load, "--count", requests]))
         assert said["units"] == requests
         _, complaint = process.communicate(timeout=60)

@@ -15,6 +15,22 @@ from benches.peers.scenario import Measure, Measured, Running
 
 US = 1e6
 BODY_BYTES = 1024
+# Of every request, beside the host: about 650 bytes, as a browser's.
+FIELDS = {
+    "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+    "accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "accept-language": "en-US,en;q=0.5",
+    "accept-encoding": "gzip, deflate, br",
+    "cookie": f"session={'c' * 220}",
+    "x-request-id": "0a4dd1ba-7f1c-4c8f-9f2e-1f2b3c4d5e6f",
+    "x-forwarded-proto": "http",
+    "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0bb902b7-01",
+    "x-tenant": "reviews-team",
+}
+_LINES = [f"{name}: {value}" for name, value in FIELDS.items()]
+HTTP1_FIELDS = ["--fields", "\r\n".join(_LINES)]
+HTTP2_FIELDS = [option for line in _LINES for option in ("-H", line)]
+STUCK_SECONDS = 120
 
 
 def requests(connections: int = 32, rate: int | None = None) -> Measure:
@@ -26,7 +42,7 @@ def requests(connections: int = 32, rate: int | None = None) -> Measure:
         options = ["--connections", connections, "--seconds", seconds]
         options += ["--path", last_path(entries)] if entries > 1 else []
         options += ["--rate", rate] if rate else []
-        return ask(running, "http", *options)
+        return ask(running, "http", *HTTP1_FIELDS, *options)
 
     return measure
 
@@ -70,7 +86,7 @@ def multiplexed(connections: int, streams: int) -> Measure:
         count = running.count(seconds, 2_000)
         url = f"http://127.0.0.1:{running.port}/x"
         command = ["h2load", f"-n{count}", f"-c{connections}", f"-m{streams}"]
-        command += ["-H", ":authority: origin.test", url]
+        command += ["-H", ":authority: origin.test", *HTTP2_FIELDS, url]
         before = running.cpu_seconds()
         said = on_load_processor(command)
         used = running.cpu_seconds() - before
@@ -96,7 +112,12 @@ def on_load_processor(command: Sequence[object]) -> str:
         SystemExit: It failed.
     """
     pinned = ["taskset", "--cpu-list", str(LOAD_PROCESSOR), *map(str, command)]
-    done = subprocess.run(pinned, capture_output=True, check=False, text=True)
+    try:
+        done = subprocess.run(
+            pinned, capture_output=True, check=False, text=True, timeout=STUCK_SECONDS
+        )
+    except subprocess.TimeoutExpired as stuck:
+        raise SystemExit(f"{' '.join(pinned)} does not end") from stuck
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(pinned)} failed:\n{done.stderr}{done.stdout}")
     return done.stdout

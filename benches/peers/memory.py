@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from benches.peers.loads import BODY_BYTES, requests
+from benches.peers.loads import BODY_BYTES, HTTP1_FIELDS, requests
 from benches.peers.native import program
 from benches.peers.proxies import HOST
 from benches.peers.proxies.meshcore import ready_file
@@ -23,14 +23,8 @@ def for_idle_connection(running: Running, _seconds: float) -> Measured:
 
     The slope from 1,000 to 2,000 of them, so that what is made once is not counted.
     """
-    command = [
-        program("load"),
-        "idle",
-        "--port",
-        running.port,
-        "--steps",
-        ",".join(map(str, STEPS)),
-    ]
+    steps = ",".join(map(str, STEPS))
+    command = [program("load"), "idle", *HTTP1_FIELDS, "--port", running.port, "--steps", steps]
     if running.setting.accepts_tls:
         command += ["--tls", running.setting.certificates]
     pipe = subprocess.PIPE

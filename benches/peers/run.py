@@ -46,13 +46,14 @@ def main() -> None:
             base = Setting(directory, 0, 0, certificates=made)
             try:
                 rows = _measure(SCENARIOS[name], base, options)
-            except SystemExit as error:
+            except (SystemExit, AssertionError, OSError) as error:
                 _say(f"failed\n{error}\n")
                 failed.append(name)
                 continue
-            result = Result.of(SCENARIOS[name], rows, load)
-            keep(result, options.out)
-            _say(f"\n{report.in_short(result)}")
+            if rows:
+                result = Result.of(SCENARIOS[name], rows, load)
+                keep(result, options.out)
+                _say(f"\n{report.in_short(result)}")
     report.write(options.out)
     _say(f"\nwritten to {options.out}\n")
     if failed:
@@ -65,7 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--proxies", help="rows that begin with one of these, by commas")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=1.2, help="of a round of one row")
-    parser.add_argument("--smoke", action="store_true", help="one short round, thrown away")
+    parser.add_argument("--smoke", action="store_true", help="one short round, not kept")
     parser.add_argument("--out", type=Path, default=ROOT / "benches/results")
     options = parser.parse_args()
     options.scenarios = options.scenarios or list(SCENARIOS)
@@ -81,8 +82,10 @@ def _options() -> argparse.Namespace:
 def _measure(
     scenario: Scenario, base: Setting, options: argparse.Namespace
 ) -> Mapping[str, Sequence[Measured]]:
-    """Returns all rounds of each row."""
+    """Returns all rounds of each row that is wanted."""
     rows = _chosen(scenario, options.proxies)
+    if not rows:
+        return {}
     measured: dict[str, list[Measured]] = {name: [] for name in rows}
     servers: dict[str, Running] = {}
     with ExitStack() as stack:
@@ -92,7 +95,7 @@ def _measure(
         base = replace(base, origin=port)
         if not scenario.is_fresh:
             for name, row in rows.items():
-                servers[name] = stack.enter_context(started(row, base, is_pinned=True))
+                servers[name] = stack.enter_context(started(row, base))
                 scenario.measure(servers[name], options.seconds / 3)  # warm
         for number in range(min(options.rounds, scenario.rounds or options.rounds)):
             turn = number % len(rows)

@@ -15,7 +15,7 @@ pub trait Exchange {
     fn answer_bytes(&self, bytes: &[u8]) -> Result<Option<usize>, Failure>;
 }
 
-/// A GET with ten fields of about 650 bytes, answered with 200 and a body that is known.
+/// A GET, answered with 200 and a body that is known.
 #[derive(Debug)]
 pub struct Http {
     request: Vec<u8>,
@@ -23,22 +23,11 @@ pub struct Http {
 }
 
 impl Http {
-    /// Asks for `path` at `host`; the answer has this body.
-    pub fn new(host: &str, path: &str, body: Vec<u8>) -> Self {
-        let cookie = "c".repeat(220);
-        let request = format!(
-            "GET {path} HTTP/1.1\r\n\
-             Host: {host}\r\n\
-             User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\
-             Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
-             Accept-Language: en-US,en;q=0.5\r\n\
-             Accept-Encoding: gzip, deflate, br\r\n\
-             Cookie: session={cookie}\r\n\
-             X-Request-Id: 0a4dd1ba-7f1c-4c8f-9f2e-1f2b3c4d5e6f\r\n\
-             X-Forwarded-Proto: http\r\n\
-             Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0bb902b7-01\r\n\
-             X-Tenant: reviews-team\r\n\r\n"
-        );
+    /// Asks for `path` at `host` with further `fields`, lines that end in CRLF but for the last;
+    /// the answer has this body.
+    pub fn new(host: &str, path: &str, fields: &str, body: Vec<u8>) -> Self {
+        let end = if fields.is_empty() { "" } else { "\r\n" };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{fields}{end}\r\n");
         Self { request: request.into_bytes(), body }
     }
 }

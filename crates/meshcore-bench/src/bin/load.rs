@@ -7,8 +7,8 @@
 //! | `handshakes` | `--count N` | full handshakes, one after the other |
 //! | `idle` | `--steps N,M` | holds connections after a request each, until a line comes |
 //!
-//! `--tls FOLDER` is mutual TLS with `ca.pem`, `cert.pem` and `key.pem`; `--host` and `--path` are
-//! those of requests. Prints what came of it as JSON. The first wrong answer ends it.
+//! `--tls FOLDER` is mutual TLS with `ca.pem`, `cert.pem` and `key.pem`; `--host`, `--path` and
+//! `--fields` (lines with CRLF between them) are those of requests. Prints what came of it as JSON. The first wrong answer ends it.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 
@@ -36,7 +36,8 @@ fn main() -> Result<(), Failure> {
     };
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.needed("port")?));
     let connector = Connector { to, tls };
-    let http = Http::new(&host, &path, vec![b'x'; BODY_BYTES]);
+    let fields: String = arguments.option("fields")?.unwrap_or_default();
+    let http = Http::new(&host, &path, &fields, vec![b'x'; BODY_BYTES]);
     let told = match arguments.word(0) {
         "http" => ask(&arguments, &connector, &http)?,
         "echo" => ask(&arguments, &connector, &Echo::new(arguments.needed("bytes")?))?,
