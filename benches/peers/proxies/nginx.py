@@ -43,7 +43,7 @@ def nginx(setting: Setting) -> list[str]:
             "nginx",
             f"stream {{ server {{ listen 127.0.0.1:{setting.port} reuseport; proxy_buffer_size 64k;"
             f" tcp_nodelay on; proxy_half_close on; proxy_pass 127.0.0.1:{setting.origin}; }} }}",
-            "load_module modules/ngx_stream_module.so;",
+            "load_module /usr/lib/nginx/modules/ngx_stream_module.so;",
         )
     upstream = f"upstream origin {{ server 127.0.0.1:{setting.origin}; keepalive 256; {_FOREVER} }}"
     forward = (
@@ -65,9 +65,4 @@ events {{ worker_connections 16384; }}
 {what}
 """,
     )
-    prefix = ["-p", str(setting.directory), "-e", "stderr", "-c", str(path)]
-    # Modules are named from the prefix on.
-    modules_link = setting.directory / "modules"
-    if modules and not modules_link.exists():
-        modules_link.symlink_to("/usr/lib/nginx/modules")
-    return ["nginx", *prefix]
+    return ["nginx", "-p", str(setting.directory), "-e", "stderr", "-c", str(path)]

@@ -2,13 +2,15 @@
 //!
 //! | load | options | what it does |
 //! |---|---|---|
-//! | `http`, `echo` | `--connections N`, `--seconds S [--rate R]` or `--count N` | asks, saturated or at a fixed rate; `echo` needs `--bytes N` |
+//! | `http` | `--connections N`, and `--seconds S [--rate R]` or `--count N` | asks |
+//! | `echo` | as `http`, and `--bytes N` | sends bytes that come back |
 //! | `bulk` | `--mebibytes N` | sends to an origin that counts |
 //! | `handshakes` | `--count N` | full handshakes, one after the other |
 //! | `idle` | `--steps N,M` | holds connections after a request each, until a line comes |
 //!
 //! `--tls FOLDER` is mutual TLS with `ca.pem`, `cert.pem` and `key.pem`; `--host`, `--path` and
-//! `--fields` (lines with CRLF between them) are those of requests. Prints what came of it as JSON. The first wrong answer ends it.
+//! `--fields` (lines with CRLF between them) are those of requests. Prints what came of it as JSON.
+//! The first wrong answer ends it.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 
