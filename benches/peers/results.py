@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benches.peers.native import is_release_build
 from benches.peers.proxies import ROOT
 from benches.peers.scenario import Measured, Scenario
 
@@ -99,6 +100,7 @@ def machine() -> dict[str, str]:
     return {
         "processor": f"{cpu}, {os.cpu_count()} of them",
         "system": f"{platform.system()} {platform.release()}",
+        "meshcore": "release build" if is_release_build() else "**not the release build**",
         "Python": platform.python_version(),
         **{name: _version(command.split()) for name, command in commands.items()},
         "Envoy": "".join(path.name.removesuffix(".dist-info").split("-")[1] for path in envoy),

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benches.peers import certificates, processes, report
+from benches.peers.native import is_release_build
 from benches.peers.proxies import ROOT, Setting
 from benches.peers.proxies.origin import fast
 from benches.peers.results import Result, keep
@@ -39,6 +40,8 @@ def main() -> None:
         directory = Path(scratch)
         directory.chmod(0o755)  # nginx and HAProxy may give up root
         made = certificates.make(directory / "certificates")
+        if not is_release_build():
+            _say("meshcore is not the release build: `make develop PROFILE=release`\n")
         load = _load_average() if options.smoke else _wait_until_quiet()
         begun = time.monotonic()
         for number, name in enumerate(options.scenarios, 1):
