@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 PROFILE ?= dev
 
-.PHONY: help demo test test-rust test-python lint lint-rust lint-python develop wheel bench bench-peers bench-scrape reliability venv clean
+.PHONY: help demo test test-rust test-python gates lint lint-rust lint-python develop wheel bench bench-python bench-peers bench-scrape flame reliability programs venv clean
 
 help: ## Shows this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,14 +21,18 @@ demo: develop ## A mesh of four workloads on this machine, explained step by ste
 	tools/debian curl
 	python examples/quickstart/demo.py --check
 
-test: test-rust test-python ## All tests
+test: test-rust test-python gates ## All tests
 
 test-rust: venv
 	tools/with-python cargo test --workspace --locked --quiet
 
 test-python: develop
 	tools/debian curl openssl nghttp2-client iproute2 iptables nginx
-	pytest
+	pytest --ignore tests/gates
+
+gates: develop programs ## Instructions, system calls and memory, against the numbers that are kept
+	tools/debian valgrind strace openssl
+	pytest tests/gates
 
 lint: lint-rust lint-python ## All that can be checked without running it
 
@@ -55,11 +59,19 @@ wheel: venv ## Builds a release wheel into dist/, and prints its size
 bench: venv ## Benches of single parts
 	tools/with-python cargo bench --workspace --locked
 
+bench-python: PROFILE = release
+bench-python: develop programs ## Benches of the Python side, and of its border
+	pytest -o python_files='bench_*.py' -o python_functions='bench_*' benches/python
+
 bench-peers: PROFILE = release
-bench-peers: develop ## Side by side with Envoy, nginx and HAProxy
-	tools/debian haproxy nginx nghttp2-client
+bench-peers: develop programs ## Side by side with Envoy, nginx and HAProxy, in 25 minutes
+	tools/debian haproxy nginx libnginx-mod-stream nghttp2-client nghttp2-server openssl valgrind
 	tools/venv .oracle-venv tools/requirements-oracles.txt
 	python -m benches.peers.run
+
+flame: develop programs ## Where the time of a request goes, as a picture
+	tools/debian linux-perf
+	python -m benches.flame
 
 bench-scrape: PROFILE = release
 bench-scrape: develop ## Whether scrapes of 10,000 series move the p99 of requests
@@ -70,6 +82,9 @@ reliability: develop ## Attacks and floods in full, beside Envoy, nginx and HAPr
 	tools/debian haproxy nginx
 	tools/venv .oracle-venv tools/requirements-oracles.txt
 	python -m tests.reliability.full
+
+programs:
+	cargo build --release --locked --quiet -p meshcore-bench -p meshcore-proxy --bins --example serve
 
 venv:
 	@tools/venv .venv tools/requirements-dev.txt

@@ -97,6 +97,9 @@ OTHERS = {
 # Tests and benches may use these everywhere.
 FOR_TESTS = {"criterion", "mimalloc", "proptest", "serde_json", "tokio", "meshcore-testkit"}
 
+# No part of the product: what tests stand on, and what benches do.
+FOR_OURSELVES = {"meshcore-testkit", "meshcore-bench"}
+
 # The only rooms for something that would spread.
 ONLY_IN = {
     "pyo3": {"meshcore-py"},
@@ -125,7 +128,7 @@ def edges() -> dict[str, dict[str, set[str]]]:
 
 
 def rooms() -> list[str]:
-    return [name for name in edges() if name != "meshcore-testkit"]
+    return [name for name in edges() if name not in FOR_OURSELVES]
 
 
 def test_every_crate_has_a_row():
