@@ -37,7 +37,7 @@ const HANDSHAKE_S: u64 = 10;
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts connections for ever, each served by a task of its own.
-pub(crate) async fn accept_all(worker: Rc<Worker>, listener: TcpListener, purpose: Purpose) {
+pub(crate) async fn accept_all(worker: Rc<Worker>, listener: Rc<TcpListener>, purpose: Purpose) {
     let counter = match purpose {
         Purpose::Outbound => Counter::OutboundConnections,
         Purpose::Inbound => Counter::InboundConnections,

@@ -16,7 +16,7 @@ use crate::hooks::{Double, beside, hook};
 const GET: &str = "GET / HTTP/1.1\r\nhost: api\r\n\r\n";
 
 #[test]
-fn a_task_that_panics_ends_its_connection_alone() {
+fn a_request_that_panics_ends_alone() {
     let application = Application::echo("v1");
     let host = Arc::new(Double::default());
     let cached = json!({"cache_ms": 1000, "reads": ["path"], "path_prefixes": ["/bad"]});
@@ -25,13 +25,16 @@ fn a_task_that_panics_ends_its_connection_alone() {
     let mut other = Client::connect(sidecar.inbound());
     assert_eq!(other.ask(GET).status(), 200);
     let mut client = Client::connect(sidecar.inbound());
-    client.send("GET /bad HTTP/1.1\r\nhost: api\r\n\r\n");
+    let answer = client.ask("GET /bad HTTP/1.1\r\nhost: api\r\n\r\n");
+    assert_eq!((answer.status(), answer.field("connection")), (500, Some("close")));
     assert!(client.is_closed());
     sidecar.series("meshcore_panics_total", &[], 1);
+    sidecar.series("istio_requests_total", &[("response_code", "500")], 1);
     assert_eq!(other.ask(GET).status(), 200, "another connection goes on");
     run(async {
         let client = H2Client::connect(sidecar.inbound()).await;
-        client.get("api", "/bad").await.unwrap_err();
+        let (bad, good) = tokio::join!(client.get("api", "/bad"), client.get("api", "/"));
+        assert_eq!((bad.unwrap().status, good.unwrap().status), (500, 200));
         assert_eq!(client.get("api", "/").await.unwrap().status, 200, "so do other streams");
     });
     sidecar.series("meshcore_panics_total", &[], 2);
