@@ -57,7 +57,7 @@ mod tests {
             assert!(begun.get() > 2, "a bug");
             is_over.set(true);
         };
-        for_ever(recorder, || turn()).await;
+        for_ever(recorder, turn).await;
         assert_eq!((begun.get(), is_over.get()), (3, true));
     }
 }
