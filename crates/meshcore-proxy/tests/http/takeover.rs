@@ -1,6 +1,7 @@
 //! Another data plane takes the listening sockets over.
 
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use meshcore_proxy::StartError;
@@ -110,4 +111,29 @@ fn there_is_nothing_to_take_once_it_drains() {
     assert_eq!(sidecar.proxy().sockets().unwrap().len(), 2);
     sidecar.proxy().drain();
     assert!(sidecar.proxy().sockets().unwrap().is_empty());
+}
+
+/// Some connections are between a listener and their task when the drain begins.
+#[test]
+fn no_new_connection_is_lost_in_many_takeovers() {
+    let app = Application::echo("v1");
+    let mut current = builder(&app, 2).start();
+    let address = current.outbound();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    assert_eq!(ask(address, close()).status(), 200);
+                }
+            });
+        }
+        for _ in 0..100 {
+            let next = builder(&app, 2).take_over(&current).start();
+            current.proxy().hand_over();
+            current.wait_until_ended();
+            current = next;
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
 }
