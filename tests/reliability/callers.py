@@ -42,7 +42,7 @@ QUESTION = [(b":method", b"GET"), (b":path", b"/bytes/10"), (b":scheme", b"http"
 # So wide that the answers of a connection's life fit in.
 WIDE = (1 << 30).to_bytes(4, "big")
 
-END = asyncio.Event()
+STARTED, END = asyncio.Event(), asyncio.Event()
 ASKED: Counter[str] = Counter()
 LOST: dict[str, Counter[str]] = {kind: Counter() for kind in CALLERS}
 
@@ -118,6 +118,7 @@ class Connection:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
+        self._task: asyncio.Future[None] | None = None
         self._receiver = Receiver()
         self._answers: dict[int, asyncio.Future[bool]] = {}
         self._next = 1
@@ -128,7 +129,7 @@ class Connection:
         """Opens one."""
         one = cls(*await asyncio.open_connection(HOST, PORT))
         one._writer.write(PREFACE + frame(SETTINGS) + frame(WINDOW, 0, 0, WIDE))
-        one._task = asyncio.create_task(one._read())
+        one._task = asyncio.ensure_future(one._read())
         return one
 
     async def ask(self) -> bool:
@@ -161,7 +162,7 @@ class Connection:
             self._answered(came.stream, self._receiver.streams[came.stream])
 
     def _answered(self, number: int, stream: Stream) -> None:
-        if not stream.ended and stream.reset is None or number not in self._answers:
+        if (not stream.ended and stream.reset is None) or number not in self._answers:
             return
         del self._receiver.streams[number]
         if (b":status", b"200") in stream.fields and stream.ended:
@@ -184,22 +185,20 @@ class Grpc:
 
     async def ask(self) -> None:
         """Says a word and hears it in capitals."""
-        try:
-            if self._call is None:
-                self._call, self._left = self._open(), TALK
-            await self._call.write(b"word")
-            if await self._call.read() != b"WORD":
-                raise Lost("the stream ended")
-            self._left -= 1
-            if self._left == 0:
-                await self._call.done_writing()
-                status = await self._call.code()
-                if status is not grpc.StatusCode.OK:
-                    raise Lost(f"the stream ended with {status}")
-                self._call = None
-        except BaseException:
-            self._call = None
-            raise
+        call, self._call = self._call, None  # kept only if all is well
+        if call is None:
+            call, self._left = self._open(), TALK
+        await call.write(b"word")
+        if await call.read() != b"WORD":
+            raise Lost("the stream ended")
+        self._left -= 1
+        if self._left:
+            self._call = call
+            return
+        await call.done_writing()
+        status = await call.code()
+        if status is not grpc.StatusCode.OK:
+            raise Lost(f"the stream ended with {status}")
 
 
 class Tcp:
@@ -249,6 +248,8 @@ async def keep_asking(kind: str, ask: Ask, pause: float) -> None:
         except (OSError, EOFError, Lost, grpc.RpcError) as error:
             LOST[kind][repr(error)[:200]] += 1
         ASKED[kind] += 1
+        if len(ASKED) == len(CALLERS):
+            STARTED.set()
         due = max(due + pause, loop.time() - pause)
         with suppress(TimeoutError):
             await asyncio.wait_for(END.wait(), max(0.0, due - loop.time()))
@@ -269,8 +270,7 @@ async def main() -> None:
         for kind, (count, part) in CALLERS.items():
             for _ in range(count):
                 group.create_task(keep_asking(kind, make[kind](), count / (RATE * part)))
-        while len(ASKED) < len(CALLERS):
-            await asyncio.sleep(0.01)
+        await STARTED.wait()
         print("started", flush=True)
     print(json.dumps({"asked": ASKED, "lost": {kind: LOST[kind] for kind in CALLERS}}), flush=True)
 

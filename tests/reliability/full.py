@@ -10,8 +10,20 @@ import traceback
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from tests.reliability import flood, h1, h2spec, hostile, paths, slow, translation
+from tests.reliability import (
+    bad_config,
+    flood,
+    h1,
+    h2spec,
+    hostile,
+    paths,
+    slow,
+    swaps,
+    takeover,
+    translation,
+)
 from tests.reliability.flood_cases import FLOODS
+from tests.reliability.traffic import Carried
 
 # What a flood may leave behind, on one connection or on hundreds; what a slow head may cost.
 GROWN_BYTES = 4 * 2**20
@@ -88,6 +100,32 @@ def _paths() -> Iterable[str]:
         yield from [*o.leaked, *o.refused]
 
 
+def _takeover() -> Iterable[str]:
+    outcome = takeover.run()
+    print(takeover.table(outcome))
+    yield from [*_lost(outcome.carried), *outcome.broken]
+
+
+def _swaps() -> Iterable[str]:
+    outcomes = swaps.run()
+    print(swaps.table(outcomes))
+    for o in outcomes:
+        yield from (f"{o.kind}: {lost}" for lost in _lost(o.carried))
+
+
+def _badconfig() -> Iterable[str]:
+    outcome = bad_config.run()
+    print(bad_config.table(outcome))
+    yield from [*_lost(outcome.carried), *outcome.unnamed]
+    if len(set(outcome.revisions)) > 1:
+        yield "something of a bad configuration came into force"
+
+
+def _lost(carried: Carried) -> Iterable[str]:
+    for kind, whys in carried.lost.items():
+        yield from (f"lost {count} of {kind}: {why}" for why, count in whys.items())
+
+
 PARTS: dict[str, Part] = {
     "h1": _h1,
     "hostile": _hostile,
@@ -97,6 +135,9 @@ PARTS: dict[str, Part] = {
     "floods-single": _floods_single,
     "slow": _slow,
     "paths": _paths,
+    "takeover": _takeover,
+    "swaps": _swaps,
+    "badconfig": _badconfig,
 }
 
 

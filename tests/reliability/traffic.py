@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.integration.harness import Mesh, Process, Sidecar, eventually, mesh
@@ -35,15 +35,19 @@ spec:
   serviceAccount: %(name)s
 ---"""
 _IN_MESH = 'security.istio.io/tlsMode: istio, meshcore.io/inbound-port: "15006"'
+_HTTP = "{number: %d, name: http, protocol: HTTP}"
+_ALL = (
+    "{number: 9081, name: chat, protocol: HTTP}, {number: 50051, name: grpc, protocol: GRPC},"
+    " {number: 7000, name: tcp, protocol: TCP}"
+)
+_API = f'api: "yes", all: "yes", version: v1, {_IN_MESH}'
+_WEB = f'web: "yes", {_IN_MESH}'
 DOCUMENTS = "".join([
-    _SERVICE % {"name": "api", "label": "api", "ports": "{number: 9080, name: http, protocol: HTTP}"},
-    _SERVICE % {"name": "all", "label": "all", "ports": "{number: 9081, name: chat, protocol: HTTP},"
-                " {number: 50051, name: grpc, protocol: GRPC},"
-                " {number: 7000, name: tcp, protocol: TCP}"},
-    _SERVICE % {"name": "web", "label": "web", "ports": "{number: 8080, name: http, protocol: HTTP}"},
-    _WORKLOAD % {"name": "api", "last": 11, "labels":
-                 f'api: "yes", all: "yes", version: v1, {_IN_MESH}'},
-    _WORKLOAD % {"name": "web", "last": 21, "labels": f'web: "yes", {_IN_MESH}'},
+    _SERVICE % {"name": "api", "label": "api", "ports": _HTTP % 9080},
+    _SERVICE % {"name": "all", "label": "all", "ports": _ALL},
+    _SERVICE % {"name": "web", "label": "web", "ports": _HTTP % 8080},
+    _WORKLOAD % {"name": "api", "last": 11, "labels": _API},
+    _WORKLOAD % {"name": "web", "last": 21, "labels": _WEB},
 ])  # fmt: skip
 
 
@@ -68,7 +72,7 @@ class Traffic:
         assert self.callers.wait(60) == 0, self.callers.said()
         found = json.loads(self.callers.said().splitlines()[-1])
         lost = {kind: whys for kind, whys in found["lost"].items() if whys}
-        return Carried(sum(found["asked"].values()), found["asked"], lost)
+        return Carried(found["asked"], lost)
 
     def settled(self) -> int:
         """Waits until both sidecars have the same revision in force; returns it."""
@@ -84,10 +88,15 @@ class Traffic:
 class Carried:
     """What the callers saw."""
 
-    asked: int
-    by_kind: dict[str, int]
-    lost: dict[str, dict[str, int]]
+    by_kind: dict[str, int] = field(default_factory=dict)
+    """Questions, by kind."""
+    lost: dict[str, dict[str, int]] = field(default_factory=dict)
     """Kinds with something lost, and why."""
+
+    @property
+    def asked(self) -> int:
+        """How many questions there were."""
+        return sum(self.by_kind.values())
 
     @property
     def lost_count(self) -> int:
