@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from tests.integration.harness import curl, eventually
+from tests.integration.harness import children, curl, eventually
 
 from meshcore.control import passing
 from meshcore.control.takeover import PROTOCOL, Workload
@@ -193,17 +193,9 @@ def test_an_application_stays_with_who_started_it(mesh):
     assert "its application stays with it" in said
     second = mesh.sidecar("web", "--takeover")
     eventually(lambda: "draining" in first.said())
-    child = eventually(lambda: _children(first.pid))
+    child = eventually(lambda: children(first.pid, "time.sleep"))
     assert answers(second)
     assert first.process.poll() is None
     os.kill(child[0], signal.SIGKILL)
     assert first.wait() == 128 + signal.SIGKILL
     assert answers(second)
-
-
-def _children(pid):
-    """Returns the applications below a process; what compiles is a child for a moment."""
-    listed = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True, check=False
-    ).stdout
-    return [int(line.split()[0]) for line in listed.splitlines() if "time.sleep" in line]
