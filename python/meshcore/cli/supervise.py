@@ -13,14 +13,15 @@ import signal
 import socket
 import sys
 import time
-from contextlib import suppress
-from types import FrameType
-from typing import TYPE_CHECKING, Any
 
 from meshcore.control import passing
 from meshcore.control.passing import Gone, Pair
 
+TYPE_CHECKING = False  # as type checkers know it; `typing` would take memory in each process
 if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
     from meshcore.control.application import Application
 
 # A sidecar that lived for so long is started again at once; after shorter lives there is a pause,
@@ -38,7 +39,7 @@ _FORWARDED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
 class Supervisor:
     """A sidecar, and the application beside it."""
 
-    def __init__(self, settings: str, above: dict[str, Any]) -> None:
+    def __init__(self, settings: str, above: "dict[str, Any]") -> None:
         """Starts nothing yet.
 
         Args:
@@ -188,7 +189,7 @@ class Supervisor:
             return _INTERRUPTED
         return self._application.stop() or status
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
+    def _heard(self, number: int, frame: "FrameType | None") -> None:
         del frame
         if number == signal.SIGCHLD:
             return  # it woke us, and that is all
@@ -202,8 +203,7 @@ class Supervisor:
             if self._stops > 1 and self._application is not None:
                 self._application.kill()
         if self._sidecar is not None:
-            with suppress(ProcessLookupError):
-                os.kill(self._sidecar, number)
+            os.kill(self._sidecar, number)  # also a dead one, as long as it was not waited for
 
     def _wait(self) -> None:
         """Waits for a signal, a message, or the time to start."""
@@ -214,7 +214,7 @@ class Supervisor:
         is_due = self._sidecar is None and not self._has_heir
         within_ms = max(0.0, self._start_at - time.monotonic()) * 1000 if is_due else None
         poll.poll(within_ms)
-        with suppress(BlockingIOError):
+        if select.select([self._woken], [], [], 0)[0]:
             self._woken.recv(1 << 12)
 
     def _close(self) -> None:
@@ -224,8 +224,7 @@ class Supervisor:
         if self._application is not None:
             self._application.stop()
         if self._sidecar is not None:
-            with suppress(ChildProcessError):
-                os.waitpid(self._sidecar, 0)
+            os.waitpid(self._sidecar, 0)
 
     def _hang_up(self) -> None:
         if self._channel is not None:

@@ -7,7 +7,10 @@ them with each further byte.
 import json
 import socket
 from collections.abc import Iterable, Mapping
-from typing import Any
+
+TYPE_CHECKING = False  # as type checkers know it; `typing` would take memory in each process
+if TYPE_CHECKING:
+    from typing import Any
 
 # A purpose, and the descriptor of a socket that listens for it.
 Pair = tuple[str, int]
@@ -42,7 +45,7 @@ def send(
         raise Gone(str(error)) from error
 
 
-def receive(channel: socket.socket) -> tuple[dict[str, Any], list[Pair]]:
+def receive(channel: socket.socket) -> "tuple[dict[str, Any], list[Pair]]":
     """Returns the next message, with sockets that are the caller's to close.
 
     Raises:
