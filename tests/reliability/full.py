@@ -17,6 +17,7 @@ from tests.reliability import (
     h2spec,
     hostile,
     paths,
+    restart,
     slow,
     swaps,
     takeover,
@@ -106,6 +107,13 @@ def _takeover() -> Iterable[str]:
     yield from [*_lost(outcome.carried), *outcome.broken]
 
 
+def _restart() -> Iterable[str]:
+    outcome = restart.run()
+    print(restart.table(outcome))
+    if outcome.refused or max(outcome.took_ms) > restart.WITHIN_SECONDS * 1000:
+        yield f"{outcome}"
+
+
 def _swaps() -> Iterable[str]:
     outcomes = swaps.run()
     print(swaps.table(outcomes))
@@ -136,6 +144,7 @@ PARTS: dict[str, Part] = {
     "slow": _slow,
     "paths": _paths,
     "takeover": _takeover,
+    "restart": _restart,
     "swaps": _swaps,
     "badconfig": _badconfig,
 }

@@ -21,9 +21,10 @@ from websockets.sync import client
 
 ROUNDS = 10
 RATE = 1000.0
-DRAIN_SECONDS = 5
-# How long what was begun before a takeover goes on after it.
-TALK_SECONDS = 4.0
+DRAIN_SECONDS = 10
+# How long what was begun before goes on after both have been taken over from; the second may be
+# some seconds later.
+TALK_SECONDS = 6.0
 UPLOADS = 2
 _PIECE = b"p" * 8192
 

@@ -6,6 +6,7 @@ them with each further byte.
 
 import json
 import socket
+from array import array
 from collections.abc import Iterable, Mapping
 
 TYPE_CHECKING = False  # as type checkers know it; `typing` would take memory in each process
@@ -76,10 +77,16 @@ def _length(channel: socket.socket) -> int:
 
 
 def _part(channel: socket.socket) -> list[int]:
-    _, descriptors, _, _ = socket.recv_fds(channel, 1, _AT_ONCE, socket.MSG_CMSG_CLOEXEC)
+    # Not `socket.recv_fds`, which leaves them to be inherited by whatever is started next.
+    room = socket.CMSG_SPACE(_AT_ONCE * array("i").itemsize)
+    _, ancillary, _, _ = channel.recvmsg(1, room, socket.MSG_CMSG_CLOEXEC)
+    descriptors = array("i")
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
     if not descriptors:
         raise EOFError("it ended within a message")
-    return descriptors
+    return list(descriptors)
 
 
 def _exactly(channel: socket.socket, count: int) -> bytes:
