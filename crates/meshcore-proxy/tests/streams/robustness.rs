@@ -44,7 +44,26 @@ fn a_request_that_panics_ends_alone() {
     });
 }
 
-/// Runs an ignored test of this file in a process of its own, under a limit of descriptors.
+#[test]
+fn a_panic_says_where_it_was() {
+    let said = in_a_process("with_a_panic", 1024);
+    assert!(said.contains("'meshcore-worker'"), "{said}");
+    assert!(said.contains("tests/streams/hooks.rs:"), "{said}");
+}
+
+#[test]
+#[ignore = "run by another test, in a process whose standard error is looked at"]
+fn with_a_panic() {
+    let application = Application::echo("v1");
+    let host = Arc::new(Double::default());
+    let cached = json!({"cache_ms": 1000, "reads": ["path"]});
+    let sidecar = beside(&application, hook("authorize", cached), &host);
+    host.epoch_panics.store(true, Ordering::SeqCst);
+    assert_eq!(Client::connect(sidecar.inbound()).ask(GET).status(), 500);
+}
+
+/// Runs an ignored test of this file in a process of its own, under a limit of descriptors;
+/// returns all that it said.
 fn in_a_process(test: &str, descriptors: u32) -> String {
     let exe = std::env::current_exe().unwrap();
     let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
@@ -57,7 +76,7 @@ fn in_a_process(test: &str, descriptors: u32) -> String {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("1 passed"), "{said}{errors}");
-    said
+    said + &errors
 }
 
 fn to_an_application() -> (Application, Sidecar) {
