@@ -67,6 +67,16 @@ def test_who_connects_while_the_sidecar_is_dead_waits_and_is_answered(mesh, numb
     assert not supervisor.ready_file.exists()
 
 
+def test_documents_that_changed_meanwhile_are_in_force_soon(mesh):
+    supervisor = mesh.sidecar("web", "--supervise")
+    sidecar = sidecar_of(supervisor)
+    os.kill(sidecar, signal.SIGSTOP)  # it does not see the change
+    mesh.write(MESH + "  api: {port: 9080, endpoints: ['@11:9080']}\n")
+    os.kill(sidecar, signal.SIGKILL)
+    eventually(lambda: serves(supervisor) and "api.default" in supervisor.admin("/clusters"))
+    assert supervisor.status()["refusals"] == []
+
+
 def test_the_application_goes_on_and_its_status_is_that_of_the_command(mesh, program):
     supervisor = mesh.sidecar("web", "--supervise", "--", *program)
     (application,) = eventually(lambda: children(supervisor.pid, program[-1]))

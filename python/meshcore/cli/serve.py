@@ -21,7 +21,7 @@ from meshcore.cli.exits import Exit
 from meshcore.control import atomic
 from meshcore.control.application import FORWARDED, Application
 from meshcore.control.compiler import Child, Prepared
-from meshcore.control.first import first
+from meshcore.control.first import first, in_force
 from meshcore.control.last_good import LastGood
 from meshcore.control.node import identity, node, who
 from meshcore.control.plugins import Plugins
@@ -44,8 +44,12 @@ _log = logging.getLogger("meshcore")
 TURN_SECONDS = 0.25
 
 
-def serve(settings: Settings, launch: Launch, child: Child) -> int:
-    """Runs a sidecar until it is told to end; returns the exit status."""
+def serve(settings: Settings, launch: Launch, child: Child | None) -> int:
+    """Runs a sidecar until it is told to end; returns the exit status.
+
+    Without a child that compiles the documents it begins with what was in force before, and looks
+    at the documents then.
+    """
     try:
         sidecar = Sidecar.start(settings, launch, child)
         return sidecar.run()
@@ -91,7 +95,7 @@ class Sidecar:
     """Whether another process has taken over from it."""
 
     @classmethod
-    def start(cls, settings: Settings, launch: Launch, child: Child) -> "Sidecar":
+    def start(cls, settings: Settings, launch: Launch, child: Child | None) -> "Sidecar":
         """Starts the data plane; it takes requests when this returns."""
         paths = [settings.mesh, settings.confirm_file]
         watch = Watch(paths, settings.plugins)  # first, so that no later edit is missed
@@ -103,7 +107,13 @@ class Sidecar:
         def begin(prepared: Prepared) -> tuple[Renewal, Proxy]:
             return _begin(settings, prepared, hooks, succession)
 
-        (renewal, proxy), prepared, refused = first(child.prepared, last_good, begin)
+        def prepare() -> Prepared:
+            if child is None and (before := in_force(last_good)) is not None:
+                watch.ask()  # the documents may say something else by now
+                return before
+            return (child or Child(settings)).prepared()
+
+        (renewal, proxy), prepared, refused = first(prepare, last_good, begin)
         plugins.took_over()
         proxy.on_scrape(exposition)
         report = Report(proxy, last_good)

@@ -35,7 +35,8 @@ def main() -> int:
 
 
 def _serve(settings: Settings, launch: Launch) -> int:
-    child = Child(settings)
+    # After a death there is something to begin with at once: what was in force.
+    child = None if launch.listeners else Child(settings)
     from meshcore.cli.serve import serve  # noqa: PLC0415 - the child works meanwhile
 
     return serve(settings, launch, child)
