@@ -75,6 +75,8 @@ def _run(made: Mesh, deaths: int, apart_seconds: float) -> Outcome:
         except OSError:
             outcome.refused += 1
         outcome.took_ms.append((time.monotonic() - began) * 1000)
+    supervisor.signal()
+    supervisor.wait()
     return outcome
 
 
