@@ -78,7 +78,7 @@ bench-scrape: develop ## Whether scrapes of 10,000 series move the p99 of reques
 	python benches/scrape.py
 
 reliability: PROFILE = release
-reliability: develop ## Attacks and floods in full, beside Envoy, nginx and HAProxy, in three quarters of an hour
+reliability: develop ## Attacks, floods and changes in full, beside Envoy, nginx and HAProxy, in an hour
 	tools/debian haproxy nginx
 	tools/venv .oracle-venv tools/requirements-oracles.txt
 	python -m tests.reliability.full

@@ -1,7 +1,6 @@
 """A service mesh as a Python package: Rust moves bytes, Python says what is wanted."""
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as type checkers know it; `typing` would take memory in each process
 if TYPE_CHECKING:
     __version__: str
 

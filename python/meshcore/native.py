@@ -27,6 +27,7 @@ __all__ = [
     "Family",
     "HistogramValue",
     "Issued",
+    "Listener",
     "Materials",
     "Options",
     "PluginConnection",
@@ -91,19 +92,27 @@ class Totals(NamedTuple):
     """Upper bounds of every histogram, the last of which is `+Inf`."""
 
 
+class Listener(NamedTuple):
+    """A listening socket on its way from one process to another."""
+
+    purpose: str
+    descriptor: int
+
+
 class Proxy:
     """A running data plane. Every method returns at once but `wait` and `stop`.
 
     A process that was forked from the one that started it cannot use it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - each is a part of its own, given once
         self,
         mesh: bytes,
         node: bytes,
         options: Options,
         hooks: Iterable[Registered] = (),
         materials: Materials | None = None,
+        listeners: Iterable[Listener] = (),
     ) -> None:
         """Binds, starts all threads, and returns when it accepts.
 
@@ -113,10 +122,13 @@ class Proxy:
             options: How it runs.
             hooks: Hooks of plugins, in the order they are called.
             materials: Certificate, key and trust; without them there is no mutual TLS.
+            listeners: Sockets of another process that it accepts on as well, from now on. The
+                caller closes the descriptors.
 
         Raises:
             SnapshotRejected: The model cannot be put in force.
-            StartFailed: A listener, a log or a thread cannot be had; nothing runs.
+            StartFailed: A listener, a log or a thread cannot be had, or one of `listeners` is not
+                wanted here; nothing runs.
         """
         described = json.dumps(
             {
@@ -126,7 +138,9 @@ class Proxy:
             }
         )
         native_hooks = _hooks(hooks)
-        self._native = _native.Proxy(mesh, node, described.encode(), native_hooks, materials)
+        self._native = _native.Proxy(
+            mesh, node, described.encode(), native_hooks, materials, list(listeners)
+        )
         _running.add(self)
 
     def apply(self, mesh: bytes, hooks: Iterable[Registered] | None = None) -> int:
@@ -179,6 +193,18 @@ class Proxy:
     def reopen_logs(self) -> None:
         """Opens log files again, after they were renamed."""
         self._native.reopen_logs()
+
+    def listeners(self) -> list[Listener]:
+        """Returns its listening sockets once more, none if it drains. The caller closes them.
+
+        Raises:
+            NativeError: Descriptors are used up.
+        """
+        return [Listener(*one) for one in self._native.sockets()]
+
+    def hand_over(self) -> None:
+        """Drains, and leaves admin, health and metrics to whoever has its listeners."""
+        self._native.hand_over()
 
     def drain(self) -> None:
         """Stops accepting, lets requests end within `Options.drain_ms`, then ends."""

@@ -45,6 +45,19 @@ def connects(host: str, port: int) -> bool:
     return True
 
 
+def children(pid: int, mark: str) -> list[int]:
+    """Returns the children of a process whose command has `mark` in it."""
+
+    def command(child: str) -> str:
+        try:
+            return Path("/proc", child, "cmdline").read_text()
+        except OSError:
+            return ""  # it has just ended
+
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in listed if mark in command(child)]
+
+
 @dataclass
 class Process:
     """A program that runs, and its output."""

@@ -10,8 +10,22 @@ import traceback
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from tests.reliability import flood, h1, h2spec, hostile, paths, plugins, slow, translation
+from tests.reliability import (
+    bad_config,
+    flood,
+    h1,
+    h2spec,
+    hostile,
+    paths,
+    plugins,
+    restart,
+    slow,
+    swaps,
+    takeover,
+    translation,
+)
 from tests.reliability.flood_cases import FLOODS
+from tests.reliability.traffic import Carried
 
 # What a flood may leave behind, on one connection or on hundreds; what a slow head may cost.
 GROWN_BYTES = 4 * 2**20
@@ -95,6 +109,39 @@ def _plugins() -> Iterable[str]:
         yield from plugins.measured_faults(outcome)
 
 
+def _takeover() -> Iterable[str]:
+    outcome = takeover.run()
+    print(takeover.table(outcome))
+    yield from [*_lost(outcome.carried), *outcome.broken]
+
+
+def _restart() -> Iterable[str]:
+    outcome = restart.run()
+    print(restart.table(outcome))
+    if outcome.refused or max(outcome.took_ms) > restart.WITHIN_SECONDS * 1000:
+        yield f"{outcome}"
+
+
+def _swaps() -> Iterable[str]:
+    outcomes = swaps.run()
+    print(swaps.table(outcomes))
+    for o in outcomes:
+        yield from (f"{o.kind}: {lost}" for lost in _lost(o.carried))
+
+
+def _badconfig() -> Iterable[str]:
+    outcome = bad_config.run()
+    print(bad_config.table(outcome))
+    yield from [*_lost(outcome.carried), *outcome.unnamed]
+    if len(set(outcome.revisions)) > 1:
+        yield "something of a bad configuration came into force"
+
+
+def _lost(carried: Carried) -> Iterable[str]:
+    for kind, whys in carried.lost.items():
+        yield from (f"lost {count} of {kind}: {why}" for why, count in whys.items())
+
+
 PARTS: dict[str, Part] = {
     "h1": _h1,
     "hostile": _hostile,
@@ -105,6 +152,10 @@ PARTS: dict[str, Part] = {
     "slow": _slow,
     "paths": _paths,
     "plugins": _plugins,
+    "takeover": _takeover,
+    "restart": _restart,
+    "swaps": _swaps,
+    "badconfig": _badconfig,
 }
 
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,6 +24,36 @@ impl Accepting {
         self.0.local_addr()
     }
 
+    /// The listening socket behind a descriptor that another process handed over. The descriptor
+    /// stays with the caller: this has one of its own.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when it is no TCP socket that listens; `EBADF` when it is not open.
+    pub fn adopt(descriptor: RawFd) -> io::Result<Self> {
+        // SAFETY: takes and gives numbers; one that is not open is an error.
+        let own = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 0) };
+        if own < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: it was made by the line above, and nobody else knows of it.
+        let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(own) });
+        if socket.local_addr()?.as_socket().is_none() || !socket.is_listener()? {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen for TCP"));
+        }
+        socket.set_nonblocking(true)?;
+        Ok(Self(socket.into()))
+    }
+
+    /// The same socket once more: it listens until the last of both is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` when descriptors are used up.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     /// Ties the socket to the runtime of the current thread.
     ///
     /// # Errors
@@ -30,6 +61,12 @@ impl Accepting {
     /// When the runtime cannot watch the socket.
     pub fn attach(self) -> io::Result<TcpListener> {
         TcpListener::from_std(self.0)
+    }
+}
+
+impl From<Accepting> for OwnedFd {
+    fn from(accepting: Accepting) -> Self {
+        accepting.0.into()
     }
 }
 
@@ -83,6 +120,10 @@ pub fn original_destination(stream: &TcpStream) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener};
+
     use super::*;
 
     #[tokio::test]
@@ -98,6 +139,30 @@ mod tests {
         let first = listen("127.0.0.1:0".parse().unwrap(), false).unwrap();
         let taken = listen(first.local_addr().unwrap(), false);
         assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn an_adopted_socket_takes_what_waits_at_the_first_one() {
+        let first = listen("127.0.0.1:0".parse().unwrap(), true).unwrap();
+        let address = first.local_addr().unwrap();
+        let client = TcpStream::connect(address).await.unwrap();
+        let second = Accepting::adopt(first.0.as_raw_fd()).unwrap();
+        drop(first);
+        let (_server, peer) = accept(&second.attach().unwrap()).await.unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
+    }
+
+    #[test]
+    fn what_does_not_listen_for_tcp_is_not_adopted() {
+        let pipe = std::io::pipe().unwrap().0;
+        let unbound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let name = format!("meshcore-{}", std::process::id());
+        let local =
+            UnixAddress::from_abstract_name(name).and_then(|at| UnixListener::bind_addr(&at));
+        let local = local.unwrap();
+        for descriptor in [pipe.as_raw_fd(), unbound.as_raw_fd(), local.as_raw_fd(), -1] {
+            assert!(Accepting::adopt(descriptor).is_err(), "{descriptor}");
+        }
     }
 
     #[tokio::test]

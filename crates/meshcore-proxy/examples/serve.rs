@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let node = serde_json::from_slice(&std::fs::read(node)?)?;
     let workers = rest.first().map_or(Ok(1), |workers| workers.parse())?;
     let options = Options { workers, drain: Duration::from_secs(5), version: "measure".into() };
-    let proxy = Proxy::start(&mesh, &node, Vec::new(), None, options, Arc::new(NoHooks))?;
+    let proxy = Proxy::start(&mesh, &node, Vec::new(), None, options, Arc::new(NoHooks), &[])?;
     let mut out = std::io::stdout();
     writeln!(out, "{}", serde_json::to_string(proxy.addresses())?)?;
     out.flush()?;

@@ -37,7 +37,7 @@ const HANDSHAKE_S: u64 = 10;
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts connections for ever, each served by a task of its own.
-pub(crate) async fn accept_all(worker: Rc<Worker>, listener: TcpListener, purpose: Purpose) {
+pub(crate) async fn accept_all(worker: Rc<Worker>, listener: Rc<TcpListener>, purpose: Purpose) {
     let counter = match purpose {
         Purpose::Outbound => Counter::OutboundConnections,
         Purpose::Inbound => Counter::InboundConnections,
@@ -48,9 +48,10 @@ pub(crate) async fn accept_all(worker: Rc<Worker>, listener: TcpListener, purpos
             Ok((stream, peer)) => {
                 worker.recorder.count(counter, 1);
                 let served = Served::begin(&worker);
+                let wait = worker.waits.enter(); // now, so that a drain that begins waits for it
                 let worker = Rc::clone(&worker);
                 tokio::task::spawn_local(async move {
-                    serve(&worker, stream, peer, purpose).await;
+                    serve(&worker, (stream, peer), purpose, &wait).await;
                     drop(served);
                 });
             }
@@ -83,7 +84,12 @@ impl Drop for Served {
     }
 }
 
-async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, purpose: Purpose) {
+async fn serve(
+    worker: &Rc<Worker>,
+    (stream, peer): (TcpStream, SocketAddr),
+    purpose: Purpose,
+    wait: &Wait,
+) {
     let Ok(local) = stream.local_addr() else { return };
     let original = original_destination(&stream);
     let client = Client {
@@ -98,16 +104,15 @@ async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, purpose
         sni: None,
         port: 0,
     };
-    let wait = worker.waits.enter();
     let stream = Stream::Tcp(stream);
     let accepted = match purpose {
         Purpose::Outbound => Some(accept_outbound(worker, client, stream)),
         // Boxed, so that what the handshake alone needs is gone after it.
-        Purpose::Inbound => Box::pin(accept_inbound(worker, client, (stream, &wait))).await,
-        Purpose::Hbone => return Box::pin(accept_hbone(worker, client, stream, &wait)).await,
+        Purpose::Inbound => Box::pin(accept_inbound(worker, client, (stream, wait))).await,
+        Purpose::Hbone => return Box::pin(accept_hbone(worker, client, stream, wait)).await,
     };
     if let Some(accepted) = accepted {
-        serve_accepted(worker, accepted, &wait).await;
+        serve_accepted(worker, accepted, wait).await;
     }
 }
 

@@ -6,17 +6,19 @@ mod http;
 mod resolve;
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use meshcore_io::Accepting;
-use meshcore_telemetry::{Counter, Level};
+use meshcore_telemetry::{Counter, Level, Recorder};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
+use crate::contain::for_ever;
 use crate::hooks::HookHost;
 use crate::proxy::{Begun, Options, Phase, attached_or_tell, runtime_or_tell};
 use crate::shared::Shared;
@@ -38,6 +40,8 @@ pub(crate) struct Control {
     phase: watch::Sender<Phase>,
     history: Mutex<History>,
     started: SystemTime,
+    /// All listening sockets, until they are left.
+    sockets: Mutex<Vec<(&'static str, Accepting)>>,
     /// Python answers one question at a time.
     python: Arc<Semaphore>,
 }
@@ -58,13 +62,19 @@ struct Refusal {
 }
 
 impl Control {
-    pub(crate) fn new(shared: Arc<Shared>, options: Options, phase: watch::Sender<Phase>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        options: Options,
+        phase: watch::Sender<Phase>,
+        sockets: Vec<(&'static str, Accepting)>,
+    ) -> Self {
         let control = Self {
             shared,
             options,
             phase,
             history: Mutex::default(),
             started: SystemTime::now(),
+            sockets: Mutex::new(sockets),
             python: Arc::new(Semaphore::new(1)),
         };
         control.note_certificate();
@@ -92,9 +102,8 @@ impl Control {
 
     /// Goes on to a later phase, if it is one.
     pub(crate) fn advance(&self, to: Phase) {
-        if to == Phase::Draining {
-            self.shared.registry.set(Level::Draining, 1);
-        }
+        self.shared.registry.set(Level::Draining, 1);
+        self.sockets.lock().clear(); // else they would listen on without anybody who accepts
         self.phase.send_if_modified(|phase| {
             let is_later = to > *phase;
             if is_later {
@@ -102,6 +111,12 @@ impl Control {
             }
             is_later
         });
+    }
+
+    /// All listening sockets with their purposes, once more.
+    pub(crate) fn sockets(&self) -> io::Result<Vec<(&'static str, OwnedFd)>> {
+        let sockets = self.sockets.lock();
+        sockets.iter().map(|(purpose, one)| Ok((*purpose, one.try_clone()?.into()))).collect()
     }
 
     /// Opens the access log's file by its name again.
@@ -169,9 +184,15 @@ impl Control {
     fn state(&self) -> &'static str {
         match *self.phase.borrow() {
             Phase::Serving => "ready",
-            Phase::Draining => "draining",
+            Phase::Draining | Phase::HandedOver => "draining",
             Phase::Stopped => "stopped",
         }
+    }
+
+    /// Waits until another process serves the pages.
+    async fn handed_over(&self) {
+        let mut phase = self.phase.subscribe();
+        let _ended = phase.wait_for(|phase| *phase >= Phase::HandedOver).await; // which is later
     }
 
     fn note_certificate(&self) {
@@ -217,13 +238,19 @@ fn run(
 ) {
     let Some(runtime) = runtime_or_tell(&begun) else { return };
     runtime.block_on(async move {
-        let recorder = Rc::new(control.shared.registry.recorder());
+        let recorder = control.shared.registry.recorder();
         for (page, listener) in pages {
             let Some(listener) = attached_or_tell(listener, &begun) else { return };
-            tokio::task::spawn_local(http::serve_all(Arc::clone(&control), listener, page));
+            let (control, listener) = (Arc::clone(&control), Rc::new(listener));
+            let serving = move || http::serve_all(Arc::clone(&control), Rc::clone(&listener), page);
+            tokio::task::spawn_local(for_ever(Recorder::clone(&recorder), serving));
         }
         drop(begun);
-        tokio::task::spawn_local(resolve::keep_resolved(Arc::clone(&control)));
+        let resolving = {
+            let control = Arc::clone(&control);
+            move || resolve::keep_resolved(Arc::clone(&control))
+        };
+        tokio::task::spawn_local(for_ever(Recorder::clone(&recorder), resolving));
         let mut counted = (0, 0);
         let mut every = tokio::time::interval(Duration::from_secs(1));
         loop {
@@ -242,7 +269,7 @@ fn run(
                     }
                 }
             }
-            if *phase.borrow() == Phase::Draining && control.shared.has_ended_workers() {
+            if *phase.borrow() > Phase::Serving && control.shared.has_ended_workers() {
                 return;
             }
         }
@@ -251,11 +278,7 @@ fn run(
 }
 
 impl Control {
-    fn count_changes(
-        &self,
-        recorder: &meshcore_telemetry::Recorder,
-        (applied, rejected): (u64, u64),
-    ) -> (u64, u64) {
+    fn count_changes(&self, recorder: &Recorder, (applied, rejected): (u64, u64)) -> (u64, u64) {
         let history = self.history.lock();
         recorder.count(Counter::ConfigApplied, history.applied.saturating_sub(applied));
         recorder.count(Counter::ConfigRejected, history.rejected.saturating_sub(rejected));

@@ -14,6 +14,11 @@ impl Counted {
         recorder.gauge(gauge, 1);
         Self { recorder: recorder.clone(), gauge }
     }
+
+    /// What counts it.
+    pub(crate) const fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
 }
 
 impl Drop for Counted {

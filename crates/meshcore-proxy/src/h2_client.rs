@@ -14,6 +14,7 @@ use meshcore_http::h1::BodyKind;
 use meshcore_http::h2::{DeferredIo, drive_client, request_to_h2};
 use meshcore_model::{Failure, Kind};
 
+use crate::contain::poll_contained;
 use crate::counted::Counted;
 use crate::pool::Slot;
 use crate::stream::Stream;
@@ -109,9 +110,10 @@ impl H2Connection {
             Poll::Pending => Poll::Pending,
         })
         .await?;
+        let recorder = open.recorder().clone();
         tokio::task::spawn_local(async move {
             // The requests on it hear of its end by themselves.
-            let _ended = driving.await;
+            let _ended = poll_fn(|cx| poll_contained(&recorder, driving.as_mut(), cx)).await;
             closed.set(true);
         });
         Ok(Rc::new(Self {

@@ -9,10 +9,12 @@ mod answer;
 mod ask;
 mod attempt;
 mod authorize;
+mod bind;
 mod body;
 mod buffer;
 mod client;
 mod connect;
+mod contain;
 mod control;
 mod converse;
 mod counted;
@@ -42,4 +44,5 @@ mod tunnel;
 mod waits;
 mod worker;
 
+pub use bind::Taken;
 pub use proxy::{ApplyError, Options, Proxy, StartError};

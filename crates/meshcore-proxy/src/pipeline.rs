@@ -5,6 +5,8 @@
 //! before a request (accept, identify, detect) is in [`crate::accept`]; inbound and outbound are
 //! the same line, with different ends.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use meshcore_telemetry::Gauge;
 use crate::answer::{deny, refuse};
 use crate::authorize::authorize;
 use crate::client::Client;
+use crate::contain::poll_contained;
 use crate::counted::Counted;
 use crate::exchange::{After, Exchange};
 use crate::forward::forward;
@@ -32,8 +35,15 @@ pub(crate) async fn carry(
     let snapshot = worker.snapshot(); // pinned: a change never splits a request
     let _active = Counted::begin(&worker.recorder, Gauge::RequestsActive);
     let mut record = Record::open(exchange.head, client);
-    let mut walk = Walk { worker, client, snapshot: &snapshot, record: &mut record };
-    let ended = walk.all_stages(exchange).await;
+    let ended = {
+        let mut walk = Walk { worker, client, snapshot: &snapshot, record: &mut record };
+        let mut stages = pin!(walk.all_stages(exchange));
+        poll_fn(|cx| poll_contained(&worker.recorder, stages.as_mut(), cx)).await
+    };
+    let ended = ended.unwrap_or_else(|| {
+        exchange.reply.close(); // nobody knows in what state a bug has left the connection
+        Err(Failure::because(Kind::Internal, "panicked"))
+    });
     let after = match ended {
         Ok(after) => after,
         Err(failure) => {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -17,8 +18,9 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 
-use crate::accept::{Purpose, accept_all};
+use crate::accept::accept_all;
 use crate::access::AccessLog;
+use crate::bind::{Bound, Taken, WorkerListeners};
 use crate::control::{self, Control};
 use crate::hooks::HookHost;
 use crate::shared::{Refused, Shared};
@@ -39,7 +41,10 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     Serving,
+    /// Requests end, and the pages of the control thread tell so.
     Draining,
+    /// Requests end; another process has the listeners, and answers for this workload.
+    HandedOver,
     Stopped,
 }
 
@@ -58,6 +63,28 @@ pub enum StartError {
         address: SocketAddr,
         /// Why.
         error: io::Error,
+    },
+    /// A socket that was handed over cannot be used.
+    #[error("{purpose} socket that was handed over: {error}")]
+    Taken {
+        /// Which listener.
+        purpose: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// A socket was handed over that would be left without anybody who accepts.
+    #[error(
+        "the running sidecar has its {purpose} listener at {taken}, and this one {}: \
+         start it with the same addresses and ports, or end the running one first",
+        wanted.map_or_else(|| "has none".to_owned(), |wanted| format!("wants it at {wanted}"))
+    )]
+    Moved {
+        /// Which listener.
+        purpose: String,
+        /// Where the socket listens.
+        taken: SocketAddr,
+        /// Where it should listen.
+        wanted: Option<SocketAddr>,
     },
     /// The access log cannot be written.
     #[error("access log: {0}")]
@@ -100,7 +127,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Binds all listeners, starts all threads, and accepts.
+    /// Binds all listeners but those that were taken over, starts all threads, and accepts.
     ///
     /// # Errors
     ///
@@ -113,11 +140,12 @@ impl Proxy {
         materials: Option<Materials>,
         options: Options,
         host: Arc<dyn HookHost>,
+        taken: &[Taken],
     ) -> Result<Self, StartError> {
         let snapshot = control::with_first_answers(Snapshot::compile(mesh, node, &hooks, None)?);
         let access = mesh.settings.access_log.as_ref().map(AccessLog::open).transpose();
         let access = access.map_err(StartError::AccessLog)?.map(Arc::new);
-        let mut bound = Bound::bind(&node.listen, options.workers)?;
+        let mut bound = Bound::bind(&node.listen, options.workers, taken)?;
         let registry = Registry::new(RegistryOptions {
             version: options.version.clone(),
             ..RegistryOptions::default()
@@ -130,7 +158,7 @@ impl Proxy {
         *shared.access.write() = access;
         let (phase, watched) = watch::channel(Phase::Serving);
         let within = options.drain;
-        let control = Arc::new(Control::new(Arc::clone(&shared), options, phase));
+        let control = Arc::new(Control::new(Arc::clone(&shared), options, phase, bound.kept));
         let proxy = Self { shared, control, listen: bound.listen, threads: Mutex::new(Vec::new()) };
         let (begun, beginnings) = mpsc::channel();
         // Dropped when one fails, which ends those that were started.
@@ -229,6 +257,22 @@ impl Proxy {
         self.control.advance(Phase::Draining);
     }
 
+    /// All listening sockets with their purposes, for another process to take over. There are
+    /// none once it drains.
+    ///
+    /// # Errors
+    ///
+    /// Descriptors are used up.
+    pub fn sockets(&self) -> io::Result<Vec<(&'static str, OwnedFd)>> {
+        self.control.sockets()
+    }
+
+    /// Drains like [`Self::drain`], and leaves the pages of the control thread at once: the
+    /// process that took the sockets over serves them.
+    pub fn hand_over(&self) {
+        self.control.advance(Phase::HandedOver);
+    }
+
     /// Ends at once. Requests that are being carried are cut off.
     pub fn stop(&self) {
         self.control.advance(Phase::Stopped);
@@ -246,75 +290,6 @@ impl Drop for Proxy {
         for thread in self.threads.lock().drain(..) {
             let _panicked = thread.join(); // its panic was counted and printed
         }
-    }
-}
-
-/// Listeners of one worker.
-type WorkerListeners = Vec<(Purpose, Accepting)>;
-
-/// All listeners, bound but not yet accepting.
-struct Bound {
-    workers: Vec<WorkerListeners>,
-    pages: Vec<(control::Page, Accepting)>,
-    listen: Listen,
-}
-
-impl Bound {
-    fn bind(wanted: &Listen, workers: usize) -> Result<Self, StartError> {
-        let mut bound = Self {
-            workers: (0..workers.max(1)).map(|_| Vec::new()).collect(),
-            pages: Vec::new(),
-            listen: Listen::default(),
-        };
-        bound.listen.outbound =
-            bound.for_workers("outbound", wanted.outbound, Purpose::Outbound)?;
-        bound.listen.inbound = bound.for_workers("inbound", wanted.inbound, Purpose::Inbound)?;
-        bound.listen.hbone = bound.for_workers("HBONE", wanted.hbone, Purpose::Hbone)?;
-        bound.listen.admin = bound.for_control("admin", wanted.admin, control::Page::Admin)?;
-        bound.listen.health = bound.for_control("health", wanted.health, control::Page::Health)?;
-        bound.listen.metrics =
-            bound.for_control("metrics", wanted.metrics, control::Page::Metrics)?;
-        Ok(bound)
-    }
-
-    fn for_workers(
-        &mut self,
-        name: &'static str,
-        wanted: Option<SocketAddr>,
-        purpose: Purpose,
-    ) -> Result<Option<SocketAddr>, StartError> {
-        let Some(mut address) = wanted else { return Ok(None) };
-        let failed = |error| StartError::Listen { purpose: name, address, error };
-        // Another process on the address would share its connections: the first socket of an
-        // address that was asked for has it alone for a moment.
-        if address.port() != 0 {
-            drop(meshcore_io::listen(address, false).map_err(failed)?);
-        }
-        for worker in &mut self.workers {
-            let listener = meshcore_io::listen(address, true)
-                .map_err(|error| StartError::Listen { purpose: name, address, error })?;
-            address = listener.local_addr().map_err(|error| StartError::Listen {
-                purpose: name,
-                address,
-                error,
-            })?;
-            worker.push((purpose, listener));
-        }
-        Ok(Some(address))
-    }
-
-    fn for_control(
-        &mut self,
-        name: &'static str,
-        wanted: Option<SocketAddr>,
-        page: control::Page,
-    ) -> Result<Option<SocketAddr>, StartError> {
-        let Some(address) = wanted else { return Ok(None) };
-        let failed = |error| StartError::Listen { purpose: name, address, error };
-        let listener = meshcore_io::listen(address, false).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        self.pages.push((page, listener));
-        Ok(Some(address))
     }
 }
 
@@ -380,12 +355,16 @@ fn run_worker(
         let mut accepting = Vec::new();
         for (purpose, listener) in listeners {
             let Some(listener) = attached_or_tell(listener, &begun) else { return };
-            let accept = accept_all(Rc::clone(&worker), listener, purpose);
-            accepting.push(tokio::task::spawn_local(accept));
+            let listener = Rc::new(listener);
+            accepting.push(
+                worker.spawn_for_ever(move |worker| {
+                    accept_all(worker, Rc::clone(&listener), purpose)
+                }),
+            );
         }
         drop(begun);
-        let ticking = tokio::task::spawn_local(Rc::clone(&worker).tick());
-        let yielding = tokio::task::spawn_local(Rc::clone(&worker).yield_connections());
+        let ticking = worker.spawn_for_ever(Worker::tick);
+        let yielding = worker.spawn_for_ever(Worker::yield_connections);
         worker.run_until_drained(phase, accepting, within).await;
         ticking.abort();
         yielding.abort();

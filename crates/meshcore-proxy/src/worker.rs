@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use crate::access::{AccessBatch, TelemetryBatch};
 use crate::buffer::trim_pool;
 use crate::client::Client;
+use crate::contain::for_ever;
 use crate::dial::UpstreamKey;
 use crate::hooks::DecisionCache;
 use crate::pool::{Full, Pools, Usage};
@@ -258,6 +259,16 @@ impl Worker {
         let cut = self.waits.len();
         self.recorder.count(Counter::DrainedConnections, open.saturating_sub(cut) as u64);
         self.recorder.count(Counter::DrainCutConnections, cut as u64);
+    }
+
+    /// Runs a loop on this worker until it is aborted, whatever panics in it.
+    pub(crate) fn spawn_for_ever<F: Future<Output = ()> + 'static>(
+        self: &Rc<Self>,
+        begin: impl Fn(Rc<Self>) -> F + 'static,
+    ) -> JoinHandle<()> {
+        let worker = Rc::clone(self);
+        let recorder = self.recorder.clone();
+        tokio::task::spawn_local(for_ever(recorder, move || begin(Rc::clone(&worker))))
     }
 
     /// Looks after everything that has a time limit, once a second, for ever.

@@ -40,6 +40,9 @@ pub(crate) enum Error {
     /// The data plane was stopped.
     #[error("the data plane has been stopped, start another")]
     Stopped,
+    /// There are no descriptors for the sockets that are to be handed over.
+    #[error("the sockets cannot be handed over: {0}")]
+    Sockets(std::io::Error),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
@@ -64,14 +67,19 @@ impl From<Error> for PyErr {
                 StaleRevision::new_err((stale.offered, stale.current))
             }
             Error::Start(
-                StartError::Listen { .. } | StartError::AccessLog(_) | StartError::Thread(_),
+                StartError::Listen { .. }
+                | StartError::Taken { .. }
+                | StartError::Moved { .. }
+                | StartError::AccessLog(_)
+                | StartError::Thread(_),
             ) => StartFailed::new_err(text),
             Error::Materials(_) | Error::Authority(_) | Error::Identity(_) => {
                 CertificateError::new_err(text)
             }
-            Error::Forked | Error::Stopped | Error::Apply(ApplyError::AccessLog(_)) => {
-                NativeError::new_err(text)
-            }
+            Error::Forked
+            | Error::Stopped
+            | Error::Sockets(_)
+            | Error::Apply(ApplyError::AccessLog(_)) => NativeError::new_err(text),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The data plane as an object: start, apply, rotate, read, drain.
 
+use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshcore_model::{Hook, Mesh, Node};
-use meshcore_proxy::Options;
 use meshcore_proxy::hooks::HookHost;
+use meshcore_proxy::{Options, Taken};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -96,12 +97,13 @@ impl Hooks {
 
 #[pymethods]
 impl Proxy {
-    /// Binds, starts all threads, and returns when it accepts. All arguments but the last two
-    /// are JSON.
+    /// Binds, starts all threads, and returns when it accepts. The first three arguments are
+    /// JSON; `sockets` are those that are taken over, as pairs of a purpose and a descriptor,
+    /// which stays open.
     #[new]
-    #[pyo3(signature = (mesh, node, options, hooks = None, materials = None))]
+    #[pyo3(signature = (mesh, node, options, hooks = None, materials = None, sockets = Vec::new()))]
     #[expect(clippy::needless_pass_by_value, reason = "owned, to go where Python is not")]
-    #[expect(clippy::too_many_arguments, reason = "five, and the interpreter")]
+    #[expect(clippy::too_many_arguments, reason = "six, and the interpreter")]
     fn new(
         py: Python<'_>,
         mesh: PyBackedBytes,
@@ -109,6 +111,7 @@ impl Proxy {
         options: &[u8],
         hooks: Option<&Hooks>,
         materials: Option<&Materials>,
+        sockets: Vec<(String, i32)>,
     ) -> PyResult<Self> {
         let options: OptionsModel = read("options", options)?;
         let host = PyHooks::new(false);
@@ -121,6 +124,8 @@ impl Proxy {
             None => (Vec::new(), Vec::new()),
         };
         let materials = materials.map(Materials::to_native);
+        let taken = sockets.into_iter().map(|(purpose, descriptor)| Taken { purpose, descriptor });
+        let taken: Vec<_> = taken.collect();
         let started = py.detach(|| {
             let start = || -> Result<_, Error> {
                 let (mesh, node): (Mesh, Node) = (read("mesh", &mesh)?, read("node", &node)?);
@@ -130,7 +135,9 @@ impl Proxy {
                     version: options.version,
                 };
                 let host = Arc::clone(&host) as Arc<dyn HookHost>;
-                Ok(meshcore_proxy::Proxy::start(&mesh, &node, models, materials, options, host)?)
+                Ok(meshcore_proxy::Proxy::start(
+                    &mesh, &node, models, materials, options, host, &taken,
+                )?)
             };
             start().inspect_err(|_| host.stop(HOOKS_WITHIN))
         })?;
@@ -216,6 +223,17 @@ impl Proxy {
     /// Stops accepting, lets requests end, then ends.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
         self.read(py, meshcore_proxy::Proxy::drain)
+    }
+
+    /// All listening sockets, as pairs of a purpose and a descriptor, which the caller closes.
+    fn sockets(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, i32)>> {
+        let sockets = self.read(py, meshcore_proxy::Proxy::sockets)?.map_err(Error::Sockets)?;
+        Ok(sockets.into_iter().map(|(purpose, one)| (purpose, one.into_raw_fd())).collect())
+    }
+
+    /// Drains, and leaves the pages of the control thread to the process that has the sockets.
+    fn hand_over(&self, py: Python<'_>) -> PyResult<()> {
+        self.read(py, meshcore_proxy::Proxy::hand_over)
     }
 
     /// Waits until all threads have ended, at most `seconds`; whether they have.

@@ -1,12 +1,13 @@
 //! Sidecars on free ports.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshcore_model::{Hook, Mesh, Node};
 use meshcore_proxy::hooks::{HookHost, NoHooks};
-use meshcore_proxy::{Options, Proxy};
+use meshcore_proxy::{Options, Proxy, StartError, Taken};
 use meshcore_tls::Materials;
 use serde_json::{Value, json};
 
@@ -27,6 +28,7 @@ pub struct SidecarBuilder {
     hooks: Vec<Hook>,
     host: Arc<dyn HookHost>,
     options: Options,
+    taken: Vec<(&'static str, OwnedFd)>,
 }
 
 const ANY: &str = "127.0.0.1:0";
@@ -51,6 +53,7 @@ impl Sidecar {
                 drain: Duration::from_secs(5),
                 version: "test".to_owned(),
             },
+            taken: Vec::new(),
         }
     }
 
@@ -216,12 +219,32 @@ impl SidecarBuilder {
         self
     }
 
+    /// It takes the sockets of another one over, for the listeners it was told of.
+    #[must_use]
+    pub fn take_over(mut self, other: &Sidecar) -> Self {
+        self.taken = other.proxy.sockets().unwrap();
+        self
+    }
+
     /// Starts it.
     pub fn start(self) -> Sidecar {
+        self.try_start().unwrap()
+    }
+
+    /// Starts it, or says why it does not start.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::start`].
+    pub fn try_start(self) -> Result<Sidecar, StartError> {
         let node: Node = serde_json::from_value(self.node).unwrap();
-        let proxy =
-            Proxy::start(&self.mesh, &node, self.hooks, self.materials, self.options, self.host)
-                .unwrap();
-        Sidecar { proxy }
+        let taken = self.taken.iter().map(|(purpose, socket)| Taken {
+            purpose: (*purpose).to_owned(),
+            descriptor: socket.as_raw_fd(),
+        });
+        let taken: Vec<_> = taken.collect();
+        let (hooks, materials, options) = (self.hooks, self.materials, self.options);
+        let proxy = Proxy::start(&self.mesh, &node, hooks, materials, options, self.host, &taken)?;
+        Ok(Sidecar { proxy })
     }
 }

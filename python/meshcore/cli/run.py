@@ -1,6 +1,7 @@
 """`meshcore run`: reads the command line, and becomes the sidecar."""
 # ruff: noqa: FBT002 - a flag of the command line is false by default
 
+import json
 import os
 import sys
 from ipaddress import ip_address
@@ -193,6 +194,22 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         str,
         typer.Option(envvar=_env("LOG_LEVEL"), metavar="debug|info|warning|error", help="Log."),
     ] = "info",
+    takeover: Annotated[
+        bool,
+        typer.Option(
+            "--takeover",
+            envvar=_env("TAKEOVER"),
+            help="Take the sockets over from the running sidecar of this workload, which drains.",
+        ),
+    ] = False,
+    supervise: Annotated[
+        bool,
+        typer.Option(
+            "--supervise",
+            envvar=_env("SUPERVISE"),
+            help="Start the sidecar again when its process dies; the application goes on.",
+        ),
+    ] = False,
     outbound_port: Annotated[int, _port("15001", "OUTBOUND_PORT")] = 15001,
     inbound_port: Annotated[int | None, _port("the mesh's, or 15006", "INBOUND_PORT")] = None,
     hbone_port: Annotated[int | None, _port("the mesh's, or 15008", "HBONE_PORT")] = None,
@@ -212,6 +229,12 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     With a COMMAND, the application is started when the sidecar is ready and stopped after the
     drain, and its exit status becomes that of this command. It finds the address to call others
     in MESHCORE_OUTBOUND.
+
+    With --takeover it replaces a running sidecar, and no request is lost: it takes the listening
+    sockets over when it is ready itself. An application stays with the process that started it.
+
+    With --supervise a small process stays above the sidecar and keeps its sockets: when the
+    sidecar dies, connections wait for the next one.
     """
     where = mesh_of(mesh)
     settings = Settings(
@@ -236,17 +259,21 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         allow_shrink=allow_shrink,
         log_level=_log_level(log_level),
         ready_file=str(ready_file.absolute()) if ready_file else None,
-        command=tuple(command or ()),
+        command=() if supervise else tuple(command or ()),
         set_http_proxy=set_http_proxy,
     )  # fmt: skip
-    _become(settings)
+    if supervise:
+        names = ["http_proxy", "HTTP_PROXY"] if set_http_proxy else []
+        above = {"takeover": takeover, "command": command or [], "proxy_variables": names}
+        _become("supervise", settings.to_json(), json.dumps(above))
+    _become("sidecar", settings.to_json(), json.dumps({"takeover": takeover}))
 
 
-def _become(settings: Settings) -> NoReturn:
+def _become(program: str, *arguments: str) -> NoReturn:
     """Replaces this process: what read the command line takes 10 MB, for ever."""
     sys.stdout.flush()
     sys.stderr.flush()
-    command = [sys.executable, "-P", "-m", "meshcore.cli.sidecar", settings.to_json()]
+    command = [sys.executable, "-P", "-m", f"meshcore.cli.{program}", *arguments]
     os.execv(sys.executable, command)  # noqa: S606 - ourselves
 
 

@@ -9,18 +9,19 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Thread
 from types import FrameType
+from typing import Any
 
 from meshcore.cli.banner import banner
 from meshcore.cli.exits import Exit
 from meshcore.control import atomic
 from meshcore.control.application import FORWARDED, Application
 from meshcore.control.compiler import Child, Prepared
-from meshcore.control.first import first
+from meshcore.control.first import first, in_force
 from meshcore.control.last_good import LastGood
 from meshcore.control.node import identity, node, who
 from meshcore.control.plugins import Plugins
@@ -28,7 +29,9 @@ from meshcore.control.reconcile import reconcile
 from meshcore.control.renewal import Given, Issuer, Renewal
 from meshcore.control.report import Report
 from meshcore.control.running import Entry
-from meshcore.control.settings import Settings
+from meshcore.control.settings import Launch, Settings
+from meshcore.control.succession import Succession
+from meshcore.control.takeover import NobodyRuns, Workload
 from meshcore.errors import ConfigError, MeshcoreError, PluginRejected, StartFailed
 from meshcore.native import Options, Proxy
 from meshcore.plugin.registry import Registered
@@ -41,10 +44,14 @@ _log = logging.getLogger("meshcore")
 TURN_SECONDS = 0.25
 
 
-def serve(settings: Settings, child: Child) -> int:
-    """Runs a sidecar until it is told to end; returns the exit status."""
+def serve(settings: Settings, launch: Launch, child: Child | None) -> int:
+    """Runs a sidecar until it is told to end; returns the exit status.
+
+    Without a child that compiles the documents it begins with what was in force before, and looks
+    at the documents then.
+    """
     try:
-        sidecar = Sidecar.start(settings, child)
+        sidecar = Sidecar.start(settings, launch, child)
         return sidecar.run()
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
@@ -58,7 +65,7 @@ def serve(settings: Settings, child: Child) -> int:
         _say(f"error: {error}")
         if os.strerror(errno.EADDRINUSE) in str(error):
             _say("another sidecar or program listens there: end it, or see --address and --*-port")
-        return Exit.FAILED
+        return Exit.NOT_FOUND if isinstance(error, NobodyRuns) else Exit.FAILED
 
 
 class Unusable(MeshcoreError):
@@ -80,27 +87,37 @@ class Sidecar:
     plugins: Plugins
     report: Report
     last_good: LastGood
+    succession: Succession
     application: Application | None = None
     stops: int = 0
     """How often it was told to end."""
+    has_heir: bool = False
+    """Whether another process has taken over from it."""
 
     @classmethod
-    def start(cls, settings: Settings, child: Child) -> "Sidecar":
+    def start(cls, settings: Settings, launch: Launch, child: Child | None) -> "Sidecar":
         """Starts the data plane; it takes requests when this returns."""
         paths = [settings.mesh, settings.confirm_file]
         watch = Watch(paths, settings.plugins)  # first, so that no later edit is missed
         last_good = LastGood(os.path.join(settings.state, "last-good", f"{settings.key}.json"))
         plugins = Plugins(settings.plugins, isolate=settings.isolate_plugins)
         hooks = plugins.load()
+        succession = Succession(launch, settings)
 
         def begin(prepared: Prepared) -> tuple[Renewal, Proxy]:
-            return _begin(settings, prepared, hooks)
+            return _begin(settings, prepared, hooks, succession)
 
-        (renewal, proxy), prepared, refused = first(child.prepared, last_good, begin)
+        def prepare() -> Prepared:
+            if child is None and (before := in_force(last_good)) is not None:
+                watch.ask()  # the documents may say something else by now
+                return before
+            return (child or Child(settings)).prepared()
+
+        (renewal, proxy), prepared, refused = first(prepare, last_good, begin)
         plugins.took_over()
         proxy.on_scrape(exposition)
         report = Report(proxy, last_good)
-        sidecar = cls(settings, proxy, renewal, watch, plugins, report, last_good)
+        sidecar = cls(settings, proxy, renewal, watch, plugins, report, last_good, succession)
         sidecar._listen_to_signals()
         report.started(prepared, refused)
         _say(banner(settings, prepared, proxy.addresses(), is_last_good=refused is not None))
@@ -111,26 +128,55 @@ class Sidecar:
         thread = Thread(target=self._reconcile, name="meshcore-change", daemon=True)
         thread.start()
         try:
-            self._register()
-            self._write_ready_file()
             self._start_application()
+            took_over = self.succession.accepting(self.proxy)
+            self._register()
+            self._write_ready_file(must=not took_over)
             return self._turns()
         finally:
             self.watch.close()
             self._stop_application()  # or what it left
             self.proxy.stop()
-            self._remove_ready_file()
+            self.succession.close()
+            if not self.has_heir:
+                self._remove_ready_file()
             Entry.of_this_process(self.settings.state).remove()
 
     def _turns(self) -> int:
-        while not self.proxy.wait(TURN_SECONDS):
+        while not self._is_over():
             self.renewal.turn(self.proxy.rotate)
+            if (heir := self.succession.turn(self.proxy)) is not None:
+                self._hand_over(heir)
+            if self.succession.is_orphaned():
+                _log.info("the supervisor wants no sidecar any more: ending at once")
+                return Exit.OK
             status = self.application.status() if self.application is not None else None
             if status is not None and self.stops <= 1:
                 _log.info("the application ended with status %d", status)
                 return status
         status = self._stop_application()
         return status if self.stops <= 1 else Exit.INTERRUPTED
+
+    def _is_over(self) -> bool:
+        """Waits for a turn; whether nothing is left to look after."""
+        if not self.proxy.wait(TURN_SECONDS):
+            return False
+        if not self.has_heir or self.application is None or self.stops:
+            return True
+        time.sleep(TURN_SECONDS)  # the application is ours, whoever carries its requests
+        return False
+
+    def _hand_over(self, heir: Mapping[str, Any]) -> None:
+        """Leaves everything but the application to a process that accepts in our place."""
+        _log.info("another process has taken over: draining, at most %d s",
+                  self.settings.drain_ms // 1000)  # fmt: skip
+        self.has_heir = True
+        self.watch.close()
+        Entry.of_this_process(self.settings.state).remove()
+        if heir.get("ready_file") != self.settings.ready_file:
+            self._remove_ready_file()
+        self.proxy.hand_over()
+        self.succession.handed_over()
 
     def _stop_application(self) -> int:
         """Stops it with all that it started; returns its exit status."""
@@ -199,7 +245,8 @@ class Sidecar:
             entry = Entry.of_this_process(self.settings.state)
             entry.write(name, self.settings.mesh, self.proxy.addresses())
 
-    def _write_ready_file(self) -> None:
+    def _write_ready_file(self, *, must: bool) -> None:
+        """Tells that requests are taken; if it `must` and cannot, the sidecar ends."""
         if self.settings.ready_file is None:
             return
         ready = {
@@ -211,10 +258,13 @@ class Sidecar:
             atomic.write(self.settings.ready_file, json.dumps(ready).encode() + b"\n", 0o644)
         except OSError as error:
             why = (error.strerror or str(error)).lower()
-            raise StartFailed(
+            what = (
                 f"{self.settings.ready_file}: {why}, give a file in a directory that can be"
                 " written as --ready-file"
-            ) from error
+            )
+            if must:
+                raise StartFailed(what) from error
+            _log.error("%s", what)  # nobody else would carry the requests
 
     def _remove_ready_file(self) -> None:
         if self.settings.ready_file is not None:
@@ -223,17 +273,21 @@ class Sidecar:
 
 
 def _begin(
-    settings: Settings, prepared: Prepared, hooks: Iterable[Registered]
+    settings: Settings, prepared: Prepared, hooks: Iterable[Registered], succession: Succession
 ) -> tuple[Renewal, Proxy]:
     """Gets a certificate and starts the data plane."""
     head = prepared.head
     if head["own"] is None:
         status = Exit.USAGE if head["own_is_ambiguous"] else Exit.NOT_FOUND
         raise Unusable(head["own_missing"], status)
-    described = node(settings, head, who(settings, head))
+    own = who(settings, head)
+    described = node(settings, head, own)
     renewal = Renewal(_issuer(settings, prepared))
     options = Options(settings.workers, settings.drain_ms, settings.version)
-    return renewal, Proxy(prepared.mesh, described, options, hooks, renewal.materials)
+    workload = Workload(settings.mesh, settings.wanted.namespace, own["name"], own["address"])
+    listeners = succession.before(workload)  # last, so that who is asked waits for little
+    proxy = Proxy(prepared.mesh, described, options, hooks, renewal.materials, listeners)
+    return renewal, proxy
 
 
 def _issuer(settings: Settings, prepared: Prepared) -> Issuer | Given:

@@ -41,16 +41,21 @@ def first(
         return _again(Refused(prepared.revision, [found]), last_good, begin)
 
 
+def in_force(last_good: LastGood) -> Prepared | None:
+    """Returns what was in force when the process before died; `None` if it cannot be read."""
+    kept = last_good.read()
+    try:
+        return compiler.read(kept) if kept is not None else None
+    except ValueError:
+        return None
+
+
 def _again(
     refused: Refused, last_good: LastGood, begin: Callable[[Prepared], _Begun]
 ) -> tuple[_Begun, Prepared, Refused | None]:
-    kept = last_good.read()
-    if kept is None:
+    prepared = in_force(last_good)
+    if prepared is None:
         raise refused
-    try:
-        prepared = compiler.read(kept)
-    except ValueError:
-        raise refused from None
     _log.error(
         "THE DOCUMENTS ARE BAD. Starting with the last good state, revision %d, from %s:\n%s",
         prepared.revision, last_good.path, refused,

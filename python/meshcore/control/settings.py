@@ -109,6 +109,27 @@ class Settings:
         return ",".join(part for part in parts if part).replace("/", "_").replace(":", "_")
 
 
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How one process of a sidecar is started; the next one may be started otherwise."""
+
+    takeover: bool = False
+    """Whether it takes the sockets over from the running one."""
+    supervisor: int | None = None
+    """Descriptor of the Unix socket to the process that started it and starts it again."""
+    application: bool = False
+    """Whether that process keeps the application."""
+    listeners: tuple[tuple[str, int], ...] = ()
+    """Sockets of the process before, which died, by purpose."""
+
+    @classmethod
+    def from_json(cls, text: str) -> "Launch":
+        """Reads what the command line, or the supervisor, wrote."""
+        raw = json.loads(text)
+        pairs = tuple((purpose, number) for purpose, number in raw.pop("listeners", ()))
+        return cls(listeners=pairs, **raw)
+
+
 def mesh_name(mesh: str) -> str:
     """Returns a short name of a mesh among those that share a state directory.
 

@@ -16,11 +16,13 @@ def sidecar(tmp_path):
 
     def _sidecar(**more):
         settings = Settings(Wanted("web", "default"), "mesh", "0", str(tmp_path), **more)
-        one = serve.Sidecar(settings, *(Mock() for _ in range(6)))
+        one = serve.Sidecar(settings, *(Mock() for _ in range(7)))
         one.proxy.wait.return_value = False
         one.proxy.addresses.return_value = {"outbound": "127.0.0.1:1"}
         one.renewal.materials.identity = "spiffe://td/ns/default/sa/web"
         one.watch.is_closed = True
+        one.succession.turn.return_value = None
+        one.succession.is_orphaned.return_value = False
         one.report.revision = 1
         return one
 

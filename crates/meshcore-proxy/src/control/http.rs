@@ -1,5 +1,6 @@
 //! A small HTTP/1 server for the pages of the control thread.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,14 +41,21 @@ impl Response {
     }
 }
 
-/// Serves a page's listener for ever.
-pub(super) async fn serve_all(control: Arc<Control>, listener: TcpListener, page: Page) {
+/// Serves a page's listener until it is handed over.
+pub(super) async fn serve_all(control: Arc<Control>, listener: Rc<TcpListener>, page: Page) {
+    tokio::select! {
+        () = accept_all(&control, &listener, page) => {}
+        () = control.handed_over() => {}
+    }
+}
+
+async fn accept_all(control: &Arc<Control>, listener: &TcpListener, page: Page) {
     let clients = Arc::new(tokio::sync::Semaphore::new(MAX_CLIENTS));
     loop {
         let Ok(permit) = Arc::clone(&clients).acquire_owned().await else { return };
-        match meshcore_io::accept(&listener).await {
+        match meshcore_io::accept(listener).await {
             Ok((stream, _peer)) => {
-                let control = Arc::clone(&control);
+                let control = Arc::clone(control);
                 tokio::task::spawn_local(async move {
                     serve(&control, stream, page).await;
                     drop(permit);
@@ -64,7 +72,12 @@ async fn serve(control: &Arc<Control>, stream: TcpStream, page: Page) {
     let mut head = RequestHead::new();
     loop {
         let reading = read_request(&conn, &mut buffer, &mut head);
-        let parsed = match tokio::time::timeout(WITHIN, reading).await {
+        let read = tokio::select! {
+            biased;
+            read = tokio::time::timeout(WITHIN, reading) => read,
+            () = control.handed_over() => return,
+        };
+        let parsed = match read {
             Ok(Some(Ok(parsed))) => parsed,
             Ok(Some(Err(rejected))) => {
                 let response = Response::text(rejected.status(), rejected.reason());

@@ -14,6 +14,7 @@ mod policy;
 mod records;
 mod retries;
 mod routing;
+mod takeover;
 
 use std::net::SocketAddr;
 

@@ -16,7 +16,7 @@ use crate::hooks::{Double, beside, hook};
 const GET: &str = "GET / HTTP/1.1\r\nhost: api\r\n\r\n";
 
 #[test]
-fn a_task_that_panics_ends_its_connection_alone() {
+fn a_request_that_panics_ends_alone() {
     let application = Application::echo("v1");
     let host = Arc::new(Double::default());
     let cached = json!({"cache_ms": 1000, "reads": ["path"], "path_prefixes": ["/bad"]});
@@ -25,13 +25,16 @@ fn a_task_that_panics_ends_its_connection_alone() {
     let mut other = Client::connect(sidecar.inbound());
     assert_eq!(other.ask(GET).status(), 200);
     let mut client = Client::connect(sidecar.inbound());
-    client.send("GET /bad HTTP/1.1\r\nhost: api\r\n\r\n");
+    let answer = client.ask("GET /bad HTTP/1.1\r\nhost: api\r\n\r\n");
+    assert_eq!((answer.status(), answer.field("connection")), (500, Some("close")));
     assert!(client.is_closed());
     sidecar.series("meshcore_panics_total", &[], 1);
+    sidecar.series("istio_requests_total", &[("response_code", "500")], 1);
     assert_eq!(other.ask(GET).status(), 200, "another connection goes on");
     run(async {
         let client = H2Client::connect(sidecar.inbound()).await;
-        client.get("api", "/bad").await.unwrap_err();
+        let (bad, good) = tokio::join!(client.get("api", "/bad"), client.get("api", "/"));
+        assert_eq!((bad.unwrap().status, good.unwrap().status), (500, 200));
         assert_eq!(client.get("api", "/").await.unwrap().status, 200, "so do other streams");
     });
     sidecar.series("meshcore_panics_total", &[], 2);
@@ -41,7 +44,26 @@ fn a_task_that_panics_ends_its_connection_alone() {
     });
 }
 
-/// Runs an ignored test of this file in a process of its own, under a limit of descriptors.
+#[test]
+fn a_panic_says_where_it_was() {
+    let said = in_a_process("with_a_panic", 1024);
+    assert!(said.contains("'meshcore-worker'"), "{said}");
+    assert!(said.contains("tests/streams/hooks.rs:"), "{said}");
+}
+
+#[test]
+#[ignore = "run by another test, in a process whose standard error is looked at"]
+fn with_a_panic() {
+    let application = Application::echo("v1");
+    let host = Arc::new(Double::default());
+    let cached = json!({"cache_ms": 1000, "reads": ["path"]});
+    let sidecar = beside(&application, hook("authorize", cached), &host);
+    host.epoch_panics.store(true, Ordering::SeqCst);
+    assert_eq!(Client::connect(sidecar.inbound()).ask(GET).status(), 500);
+}
+
+/// Runs an ignored test of this file in a process of its own, under a limit of descriptors;
+/// returns all that it said.
 fn in_a_process(test: &str, descriptors: u32) -> String {
     let exe = std::env::current_exe().unwrap();
     let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
@@ -54,7 +76,7 @@ fn in_a_process(test: &str, descriptors: u32) -> String {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("1 passed"), "{said}{errors}");
-    said
+    said + &errors
 }
 
 fn to_an_application() -> (Application, Sidecar) {

@@ -1,0 +1,253 @@
+"""The small process above a sidecar: `python -m meshcore.cli.supervise SETTINGS ABOVE`.
+
+`meshcore run --supervise` becomes this process. It starts the sidecar, keeps its listening sockets,
+and starts it again when it dies: connections wait in the sockets meanwhile. The application is a
+child of this process, so that it does not end with a sidecar. It imports little, because all of it
+stays in memory.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+from meshcore.control import passing
+from meshcore.control.passing import Gone, Pair
+
+TYPE_CHECKING = False  # as type checkers know it; `typing` would take memory in each process
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+    from meshcore.control.application import Application
+
+# A sidecar that lived for so long is started again at once; after shorter lives there is a pause,
+# which doubles each time. Source of the most: systemd restarts without limit at this pace.
+LONG_LIFE_SECONDS = 10.0
+FIRST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.1, 10.0
+# Exit status of a process that a signal ended. Source: POSIX shells.
+_SIGNALLED = 128
+_INTERRUPTED = 130
+_TOLD = (signal.SIGTERM, signal.SIGINT)
+# Passed on to the application as they are, as a sidecar does with its own.
+_FORWARDED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
+
+
+class Supervisor:
+    """A sidecar, and the application beside it."""
+
+    def __init__(self, settings: str, above: "dict[str, Any]") -> None:
+        """Starts nothing yet.
+
+        Args:
+            settings: Those of the sidecar, unread.
+            above: `takeover` (whether the first one takes over), `command` of the application,
+                and `proxy_variables` that tell it where the mesh is.
+        """
+        self._settings = settings
+        self._takeover: bool = above["takeover"]
+        self._command: list[str] = above["command"]
+        self._proxy_variables: list[str] = above["proxy_variables"]
+        self._application: Application | None = None
+        self._sidecar: int | None = None
+        self._channel: socket.socket | None = None
+        self._listeners: list[Pair] = []
+        self._was_ready = self._is_ready = False
+        self._has_heir = False
+        self._stops = 0
+        self._began = self._start_at = time.monotonic()
+        self._pause = 0.0
+        self._woken, wakes = socket.socketpair()
+        self._woken.settimeout(0.0)
+        wakes.settimeout(0.0)
+        self._wakes = wakes
+
+    def run(self) -> int:
+        """Keeps both going until one of them has ended for good; returns the exit status."""
+        signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
+        for number in (*_TOLD, signal.SIGHUP, *_FORWARDED, signal.SIGCHLD):
+            signal.signal(number, self._heard)
+        try:
+            self._start()
+            while (status := self._turn()) is None:
+                self._wait()
+        finally:
+            self._close()
+        return status
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        launch = {
+            "takeover": self._takeover,
+            "supervisor": theirs.fileno(),
+            "application": bool(self._command),
+            "listeners": self._listeners,
+        }
+        self._takeover = False
+        inherited = [theirs.fileno(), *(descriptor for _, descriptor in self._listeners)]
+        _set_inheritable(inherited, inheritable=True)
+        command = [
+            sys.executable, "-P", "-m", "meshcore.cli.sidecar",
+            self._settings, json.dumps(launch),
+        ]  # fmt: skip
+        # A group of its own: Ctrl-C is our business.
+        environment = os.environ  # noqa: TID251 - handed on
+        self._sidecar = os.posix_spawn(sys.executable, command, environment, setpgroup=0)
+        theirs.close()
+        _set_inheritable(inherited[1:], inheritable=False)
+        self._began, self._channel, self._is_ready = time.monotonic(), ours, False
+
+    def _turn(self) -> int | None:
+        """Looks after whatever has happened; returns the exit status when all is over."""
+        ended = self._ended()
+        status = self._application.status() if self._application is not None else None
+        if status is not None and self._stops <= 1:
+            _say(f"INFO the application ended with status {status}")
+            return status
+        if ended is not None:
+            return self._after(ended)
+        if self._sidecar is not None or (self._has_heir and not self._stops):
+            return None
+        if self._stops:
+            return self._stop_application(0)
+        if time.monotonic() >= self._start_at:
+            self._start()
+        return None
+
+    def _after(self, status: int) -> int | None:
+        """The sidecar ended. Returns the exit status, unless something is left to do."""
+        if self._has_heir and self._application is not None and not self._stops:
+            _say("INFO the sidecar was taken over from: the application stays here")
+            return None
+        if self._stops or self._has_heir or status == 0 or not self._was_ready:
+            return self._stop_application(status)
+        if not self._is_ready:
+            self._keep([])  # they may be what it cannot start with
+        is_long = time.monotonic() - self._began >= LONG_LIFE_SECONDS
+        self._pause = 0.0 if is_long else _next_pause(self._pause)
+        self._start_at = time.monotonic() + self._pause
+        _say(f"ERROR the sidecar died with status {status}: starting it again"
+             + (f" in {self._pause:.1f} s" if self._pause else ""))  # fmt: skip
+        return None
+
+    def _ended(self) -> int | None:
+        """Returns the exit status of the sidecar, once."""
+        self._hear()
+        if self._sidecar is None:
+            return None
+        pid, status = os.waitpid(self._sidecar, os.WNOHANG)
+        if pid == 0:
+            return None
+        self._hear()  # what it said last
+        self._sidecar = None
+        self._hang_up()
+        code = os.waitstatus_to_exitcode(status)
+        return code if code >= 0 else _SIGNALLED - code
+
+    def _hear(self) -> None:
+        while self._channel is not None and select.select([self._channel], [], [], 0)[0]:
+            try:
+                message, listeners = passing.receive(self._channel)
+            except Gone:
+                self._hang_up()
+                return
+            if message.get("handed_over"):
+                self._has_heir = True
+            else:
+                self._was_ready = self._is_ready = True
+            self._keep(listeners)
+            if message.get("outbound"):
+                self._start_application(f"http://{message['outbound']}")
+
+    def _keep(self, listeners: list[Pair]) -> None:
+        passing.close(self._listeners)
+        self._listeners = listeners
+
+    def _start_application(self, outbound: str) -> None:
+        if not self._command or self._application is not None:
+            return
+        # It takes memory, and there may be no application.
+        from meshcore.control.application import Application  # noqa: PLC0415
+        from meshcore.errors import StartFailed  # noqa: PLC0415
+
+        extra = {"MESHCORE_OUTBOUND": outbound}
+        extra |= dict.fromkeys(self._proxy_variables, outbound)
+        try:
+            self._application = Application(self._command, extra)
+        except StartFailed as error:
+            _say(f"ERROR {error}")
+            raise SystemExit(1) from error
+
+    def _stop_application(self, status: int) -> int:
+        if self._application is None:
+            return status
+        if self._stops > 1:
+            self._application.stop(0)
+            return _INTERRUPTED
+        return self._application.stop() or status
+
+    def _heard(self, number: int, frame: "FrameType | None") -> None:
+        del frame
+        if number == signal.SIGCHLD:
+            return  # it woke us, and that is all
+        if number in _FORWARDED:
+            if self._application is not None:
+                self._application.send(number)
+            return
+        if number in _TOLD:
+            self._stops += 1
+            number = signal.SIGTERM
+            if self._stops > 1 and self._application is not None:
+                self._application.kill()
+        if self._sidecar is not None:
+            os.kill(self._sidecar, number)  # also a dead one, as long as it was not waited for
+
+    def _wait(self) -> None:
+        """Waits for a signal, a message, or the time to start."""
+        poll = select.poll()
+        poll.register(self._woken, select.POLLIN)
+        if self._channel is not None:
+            poll.register(self._channel, select.POLLIN)
+        is_due = self._sidecar is None and not self._has_heir
+        within_ms = max(0.0, self._start_at - time.monotonic()) * 1000 if is_due else None
+        poll.poll(within_ms)
+        if select.select([self._woken], [], [], 0)[0]:
+            self._woken.recv(1 << 12)
+
+    def _close(self) -> None:
+        """Lets go of everything. A sidecar that hears nothing from us any more ends at once."""
+        self._hang_up()
+        passing.close(self._listeners)
+        if self._application is not None:
+            self._application.stop()
+        if self._sidecar is not None:
+            os.waitpid(self._sidecar, 0)
+
+    def _hang_up(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+        self._channel = None
+
+
+def _set_inheritable(descriptors: list[int], *, inheritable: bool) -> None:
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, inheritable)
+
+
+def _next_pause(pause: float) -> float:
+    return min(max(FIRST_PAUSE_SECONDS, pause * 2), MOST_PAUSE_SECONDS)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(time.strftime("%Y-%m-%dT%H:%M:%S ") + line + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(Supervisor(sys.argv[1], json.loads(sys.argv[2])).run())
+    except KeyboardInterrupt:  # before it listens to signals
+        sys.exit(_INTERRUPTED)

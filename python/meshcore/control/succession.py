@@ -1,0 +1,101 @@
+"""The processes before and after this one, and the process above: who has the sockets when."""
+
+import logging
+import select
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from meshcore.control import passing
+from meshcore.control.offer import PURPOSE, Offer
+from meshcore.control.passing import Gone, Pair
+from meshcore.control.settings import Launch, Settings
+from meshcore.control.takeover import Taken, Workload, take
+from meshcore.native import Listener, Proxy
+
+_log = logging.getLogger("meshcore")
+
+
+class Succession:
+    """What one process of a sidecar gets from the one before, and gives to the next one."""
+
+    def __init__(self, launch: Launch, settings: Settings) -> None:
+        self._launch, self._state = launch, settings.state
+        self._application = bool(settings.command) or launch.application
+        self._about = {
+            "version": settings.version,
+            "application": self._application,
+            "ready_file": settings.ready_file,
+        }
+        self._taken: Taken | None = None
+        self._given: list[Pair] | None = None
+        self._workload: Workload | None = None
+        self._offer: Offer | None = None
+        self._supervisor = None
+        if launch.supervisor is not None:
+            self._supervisor = socket.socket(fileno=launch.supervisor)
+
+    def before(self, workload: Workload) -> list[Listener]:
+        """Returns the sockets to start with, of a process that died or still accepts.
+
+        Raises:
+            StartFailed: They are to be taken over, and cannot be.
+        """
+        self._workload = workload
+        if self._given is None:
+            self._given = list(self._launch.listeners)
+            if self._launch.takeover:
+                self._taken = take(self._state, workload, self._about)
+                self._given = self._taken.listeners if self._taken else []
+        return [Listener(*pair) for pair in self._given if pair[0] != PURPOSE]
+
+    def accepting(self, proxy: Proxy) -> bool:
+        """Says that this process accepts; whether one before it stops doing so."""
+        given, self._given = self._given or [], []
+        if self._workload is not None:
+            self._offer = Offer(self._state, self._workload, given, application=self._application)
+        if self._taken is not None:
+            self._taken.serving()
+        passing.close(given)
+        if self._supervisor is not None:
+            listeners = proxy.listeners()
+            outbound = proxy.addresses()["outbound"]
+            offered = self._offer.listener() if self._offer else []
+            self._tell_supervisor({"outbound": outbound}, [*listeners, *offered])
+            passing.close(listeners)
+        return self._taken is not None
+
+    def turn(self, proxy: Proxy) -> Mapping[str, Any] | None:
+        """Answers the next process; returns what it said of itself when it accepts.
+
+        This process then hands over, and says so with `handed_over`.
+        """
+        return self._offer.turn(proxy.listeners) if self._offer is not None else None
+
+    def handed_over(self) -> None:
+        """Says that this process accepts no more, and does not want to be started again."""
+        self._tell_supervisor({"handed_over": True})
+        if self._offer is not None:
+            self._offer.handed_over()
+
+    def is_orphaned(self) -> bool:
+        """Whether there was a supervisor, and it is gone or has given this process up."""
+        if self._supervisor is None:
+            return False
+        readable = select.select([self._supervisor], [], [], 0)[0]
+        return bool(readable) and self._supervisor.recv(1) == b""
+
+    def close(self) -> None:
+        """Offers nothing any more, and leaves what was to be taken over to the one before."""
+        passing.close(self._given or [])
+        self._given = None
+        if self._offer is not None:
+            self._offer.close()
+
+    def _tell_supervisor(
+        self, message: Mapping[str, object], listeners: list[Pair] | None = None
+    ) -> None:
+        if self._supervisor is not None:
+            with suppress(Gone):
+                passing.send(self._supervisor, message, listeners or [])
