@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use meshcore_io::original_destination;
+use meshcore_io::{SpareDescriptor, original_destination};
 use meshcore_model::{MeshSni, MtlsMode, Protocol};
 use meshcore_snapshot::{InboundPort, Snapshot};
 use meshcore_telemetry::{Counter, Gauge, Labelled};
@@ -30,10 +30,13 @@ pub(crate) enum Purpose {
     Hbone,
 }
 
+/// Reason for a connection closed since it began with no version of HTTP.
+const NOT_HTTP: &str = "not HTTP";
+
 /// Limit for a TLS handshake.
 const HANDSHAKE_S: u64 = 10;
 
-/// Pause after the system had no descriptor for a connection.
+/// Pause after the system could not give us a connection, nor take it from the queue.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts connections for ever, each served by a task of its own.
@@ -43,22 +46,34 @@ pub(crate) async fn accept_all(worker: Rc<Worker>, listener: TcpListener, purpos
         Purpose::Inbound => Counter::InboundConnections,
         Purpose::Hbone => Counter::HboneConnections,
     };
+    let mut spare = SpareDescriptor::default();
     loop {
+        spare.keep();
         match meshcore_io::accept(&listener).await {
+            Ok((refused, _peer)) if worker.shared.overload.is_refusing() => {
+                worker.recorder.count(Counter::ConnectionsRefused, 1);
+                drop(refused);
+            }
             Ok((stream, peer)) => {
                 worker.recorder.count(counter, 1);
+                let wait = worker.waits.enter();
+                let serving = wait.serving();
                 let served = Served::begin(&worker);
                 let worker = Rc::clone(&worker);
-                tokio::task::spawn_local(async move {
-                    serve(&worker, stream, peer, purpose).await;
+                let task = tokio::task::spawn_local(async move {
+                    serve(&worker, (stream, peer), purpose, &wait).await;
                     drop(served);
                 });
+                serving.by(task.abort_handle());
             }
             // One connection that was gone before we looked is no reason to wait.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
             Err(_exhausted) => {
                 worker.recorder.count(Counter::ConnectionsRefused, 1);
-                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                worker.shared.overload.lacked_descriptor();
+                if !spare.refuse_one(&listener).await {
+                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                }
             }
         }
     }
@@ -83,7 +98,12 @@ impl Drop for Served {
     }
 }
 
-async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, purpose: Purpose) {
+async fn serve(
+    worker: &Rc<Worker>,
+    (stream, peer): (TcpStream, SocketAddr),
+    purpose: Purpose,
+    wait: &Wait,
+) {
     let Ok(local) = stream.local_addr() else { return };
     let original = original_destination(&stream);
     let client = Client {
@@ -98,16 +118,15 @@ async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, purpose
         sni: None,
         port: 0,
     };
-    let wait = worker.waits.enter();
     let stream = Stream::Tcp(stream);
     let accepted = match purpose {
         Purpose::Outbound => Some(accept_outbound(worker, client, stream)),
         // Boxed, so that what the handshake alone needs is gone after it.
-        Purpose::Inbound => Box::pin(accept_inbound(worker, client, (stream, &wait))).await,
-        Purpose::Hbone => return Box::pin(accept_hbone(worker, client, stream, &wait)).await,
+        Purpose::Inbound => Box::pin(accept_inbound(worker, client, (stream, wait))).await,
+        Purpose::Hbone => return Box::pin(accept_hbone(worker, client, stream, wait)).await,
     };
     if let Some(accepted) = accepted {
-        serve_accepted(worker, accepted, &wait).await;
+        serve_accepted(worker, accepted, wait).await;
     }
 }
 
@@ -346,7 +365,15 @@ pub(crate) async fn serve_inner(worker: &Rc<Worker>, client: Client, stream: Str
 async fn serve_accepted(worker: &Rc<Worker>, mut accepted: Box<Accepted>, wait: &Wait) {
     let within_s = worker.snapshot().settings.detection_timeout_ms.div_ceil(1000);
     let Accepted { stream, buffer, declared, .. } = &mut *accepted;
-    let Ok(detected) = detect(stream, buffer, *declared, (wait, within_s)).await else { return };
+    let detected = match detect(stream, buffer, *declared, (wait, within_s)).await {
+        Ok(detected) => detected,
+        Err(error) => {
+            if error.kind() == std::io::ErrorKind::InvalidData {
+                worker.recorder.count_by(Labelled::RequestsRejected, NOT_HTTP, 1);
+            }
+            return;
+        }
+    };
     let Accepted { client, stream, buffer, .. } = *accepted;
     match (detected, client.direction) {
         (Detected::Http1, _) => serve_h1(worker, &client, stream, buffer, wait).await,

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
 use crate::hooks::HookHost;
+use crate::overload::watch_memory;
 use crate::proxy::{Begun, Options, Phase, attached_or_tell, runtime_or_tell};
 use crate::shared::Shared;
 
@@ -224,6 +225,7 @@ fn run(
         }
         drop(begun);
         tokio::task::spawn_local(resolve::keep_resolved(Arc::clone(&control)));
+        tokio::task::spawn_local(watch_memory(Arc::clone(&control.shared)));
         let mut counted = (0, 0);
         let mut every = tokio::time::interval(Duration::from_secs(1));
         loop {

@@ -62,6 +62,10 @@ pub(crate) struct Walk<'w> {
 impl Walk<'_> {
     async fn all_stages(&mut self, exchange: &mut Exchange<'_>) -> Result<After, Failure> {
         let snapshot = self.snapshot;
+        if self.worker.shared.overload.is_refusing() {
+            exchange.reply.close();
+            return Err(Kind::Overload.into());
+        }
         let routed = route(self, snapshot, exchange).await?;
         self.record.port = routed.port;
         let authorized = authorize(self, routed, exchange).await?;

@@ -219,6 +219,11 @@ impl Proxy {
         self.shared.registry.totals()
     }
 
+    /// What people are to be told that has happened since the last call: a line each.
+    pub fn take_notices(&self) -> Vec<String> {
+        self.shared.overload.take_notices()
+    }
+
     /// Opens the access log's file by its name again, after it was renamed.
     pub fn reopen_logs(&self) {
         self.control.reopen_logs();
@@ -386,9 +391,11 @@ fn run_worker(
         drop(begun);
         let ticking = tokio::task::spawn_local(Rc::clone(&worker).tick());
         let yielding = tokio::task::spawn_local(Rc::clone(&worker).yield_connections());
+        let relieving = tokio::task::spawn_local(Rc::clone(&worker).relieve());
         worker.run_until_drained(phase, accepting, within).await;
         ticking.abort();
         yielding.abort();
+        relieving.abort();
         worker.access.flush(&worker);
         worker.telemetry.flush(&worker);
     });

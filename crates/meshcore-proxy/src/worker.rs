@@ -19,6 +19,7 @@ use crate::buffer::trim_pool;
 use crate::client::Client;
 use crate::dial::UpstreamKey;
 use crate::hooks::DecisionCache;
+use crate::overload::Pressure;
 use crate::pool::{Full, Pools, Usage};
 use crate::proxy::Phase;
 use crate::shared::Shared;
@@ -70,6 +71,12 @@ const MAX_STRANGERS: usize = 256;
 
 /// How often a drain looks whether all connections have ended.
 pub(crate) const DRAIN_POLL: Duration = Duration::from_millis(20);
+
+/// While memory is critical, one connection of so many is cut off at each look.
+const CUT_ONE_OF: u64 = 8;
+
+/// How long cutting connections off may take to show in what is used.
+const CUT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Ticks between two times that unused buffers are given back.
 const TRIM_EVERY_S: u64 = 10;
@@ -284,6 +291,22 @@ impl Worker {
             let wanted = self.shared.connection_wanted();
             self.pools.yield_wanted();
             wanted.await;
+        }
+    }
+
+    /// Ends what can be ended while memory is short, for ever.
+    pub(crate) async fn relieve(self: Rc<Self>) {
+        loop {
+            let looked = self.shared.overload.looked();
+            let pressure = self.shared.overload.pressure();
+            self.waits.press(pressure > Pressure::None);
+            if pressure == Pressure::Critical {
+                let cut = self.waits.cut(|| self.random().is_multiple_of(CUT_ONE_OF));
+                self.recorder.count(Counter::ConnectionsCut, cut);
+                trim_pool(0);
+                tokio::time::sleep(CUT_PAUSE).await;
+            }
+            looked.await;
         }
     }
 

@@ -125,6 +125,8 @@ class Sidecar:
     def _turns(self) -> int:
         while not self.proxy.wait(TURN_SECONDS):
             self.renewal.turn(self.proxy.rotate)
+            for notice in self.proxy.take_notices():
+                _log.warning("%s", notice)
             status = self.application.status() if self.application is not None else None
             if status is not None and self.stops <= 1:
                 _log.info("the application ended with status %d", status)

@@ -1,0 +1,223 @@
+//! Want of memory or descriptors: what is given up before the system would kill the process.
+//!
+//! The control thread compares what the process's control group uses with its limit. When memory
+//! is short, nothing new is taken on: connections are closed as they come, requests are answered
+//! with 503, HTTP/2 connections are told to go. When that is not enough, workers cut connections
+//! off, some at each look, until it is. Source: the actions of Envoy's overload manager.
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use meshcore_io::{MemoryLimit, release_free_memory};
+use meshcore_telemetry::Level;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::shared::Shared;
+
+/// How short memory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Pressure {
+    None,
+    /// Nothing new is taken on.
+    Tight,
+    /// Connections are cut off.
+    Critical,
+}
+
+/// Parts of the limit, in percent: from here memory is tight, from here critical, and below this
+/// it suffices again. Below Envoy's advice for edges (95 and 98 of the heap alone), because what
+/// the kernel holds for sockets comes on top between two looks.
+const TIGHT_PERCENT: u64 = 85;
+const CRITICAL_PERCENT: u64 = 92;
+const EASED_PERCENT: u64 = 80;
+
+/// How fast memory may grow, for how long may pass until the next look. Source: measured, one
+/// worker that reads from loopback.
+const GROWTH_BYTES_A_MS: u64 = 2 * 1024 * 1024;
+
+/// Shortest and longest time between two looks.
+const LOOKS_MS: (u64, u64) = (5, 1000);
+
+/// A trouble that has not been seen for so long is over: the next one is told again.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// What people are told and nobody has fetched, at most.
+const MAX_NOTICES: usize = 16;
+
+/// How short memory is, for all workers, and what people are to be told.
+#[derive(Debug)]
+pub(crate) struct Overload {
+    pressure: AtomicU8,
+    looked: Notify,
+    told: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    memory: Option<Instant>,
+    descriptors: Option<Instant>,
+    notices: Vec<String>,
+}
+
+// === impl Overload ===
+
+impl Overload {
+    pub(crate) fn new() -> Self {
+        let pressure = AtomicU8::new(Pressure::None as u8);
+        Self { pressure, looked: Notify::new(), told: Mutex::default() }
+    }
+
+    /// How short memory is.
+    pub(crate) fn pressure(&self) -> Pressure {
+        match self.pressure.load(Ordering::Relaxed) {
+            0 => Pressure::None,
+            1 => Pressure::Tight,
+            _critical => Pressure::Critical,
+        }
+    }
+
+    /// Whether nothing new is to be taken on.
+    pub(crate) fn is_refusing(&self) -> bool {
+        self.pressure() > Pressure::None
+    }
+
+    /// The next look that found memory short, or no longer; counted from this call.
+    pub(crate) fn looked(&self) -> impl Future<Output = ()> {
+        self.looked.notified()
+    }
+
+    /// The system had no descriptor for a connection.
+    pub(crate) fn lacked_descriptor(&self) {
+        let mut told = self.told.lock();
+        if began(&mut told.descriptors) {
+            told.tell(
+                "no file descriptor is left for a connection: clients are refused until there \
+                 is, raise the limit of open files (ulimit -n)"
+                    .to_owned(),
+            );
+        }
+    }
+
+    /// What people are to be told, once.
+    pub(crate) fn take_notices(&self) -> Vec<String> {
+        mem::take(&mut self.told.lock().notices)
+    }
+
+    /// Takes note of a look.
+    fn found(&self, (used, limit): (u64, u64)) -> Pressure {
+        let before = self.pressure();
+        let now = judge(before, used, limit);
+        self.pressure.store(now as u8, Ordering::Relaxed);
+        if now > Pressure::None {
+            let mut told = self.told.lock();
+            if began(&mut told.memory) {
+                told.tell(format!(
+                    "memory is short, {} of {} MiB are in use: new connections and requests are \
+                     refused until it suffices, raise the limit or send less",
+                    used >> 20,
+                    limit >> 20
+                ));
+            }
+        }
+        if before.max(now) > Pressure::None {
+            self.looked.notify_waiters();
+        }
+        now
+    }
+}
+
+impl Told {
+    fn tell(&mut self, notice: String) {
+        if self.notices.len() < MAX_NOTICES {
+            self.notices.push(notice);
+        }
+    }
+}
+
+/// Whether a trouble that is seen now was over before.
+fn began(last: &mut Option<Instant>) -> bool {
+    let before = last.replace(Instant::now());
+    before.is_none_or(|before| before.elapsed() >= QUIET)
+}
+
+fn judge(before: Pressure, used: u64, limit: u64) -> Pressure {
+    let percent = used.saturating_mul(100) / limit.max(1);
+    match (percent, before) {
+        (CRITICAL_PERCENT.., _) => Pressure::Critical,
+        (TIGHT_PERCENT.., _) => Pressure::Tight,
+        (EASED_PERCENT.., Pressure::Tight | Pressure::Critical) => Pressure::Tight,
+        (_enough, _) => Pressure::None,
+    }
+}
+
+/// How long memory cannot become tight, by how much is left until then.
+fn pause(used: u64, limit: u64) -> Duration {
+    let tight = limit / 100 * TIGHT_PERCENT;
+    let ms = tight.saturating_sub(used) / GROWTH_BYTES_A_MS;
+    Duration::from_millis(ms.clamp(LOOKS_MS.0, LOOKS_MS.1))
+}
+
+/// Looks at the memory of the process for ever; ends at once where it has no limit.
+pub(crate) async fn watch_memory(shared: Arc<Shared>) {
+    let Some(limit) = MemoryLimit::find() else { return };
+    loop {
+        // Without an answer there is nothing to compare, and the next look may have one.
+        let used = limit.used_bytes().unwrap_or(0);
+        let pressure = shared.overload.found((used, limit.bytes()));
+        shared.registry.set(Level::MemoryPressure, i64::from(pressure as u8));
+        if pressure > Pressure::None {
+            release_free_memory();
+        }
+        tokio::time::sleep(pause(used, limit.bytes())).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pressure_rises_at_once_and_falls_late() {
+        use Pressure::{Critical, None, Tight};
+        for (before, percent, now) in [
+            (None, 0, None),
+            (None, 84, None),
+            (None, 85, Tight),
+            (None, 92, Critical),
+            (None, 200, Critical),
+            (Critical, 91, Tight),
+            (Critical, 80, Tight),
+            (Tight, 84, Tight),
+            (Tight, 79, None),
+            (Critical, 10, None),
+        ] {
+            assert_eq!(judge(before, percent, 100), now, "{before:?} {percent}");
+        }
+        assert_eq!(judge(None, 1, 0), Critical, "no memory at all");
+    }
+
+    #[test]
+    fn the_nearer_the_limit_the_sooner_the_next_look() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!(pause(0, 4 * GIB), Duration::from_secs(1));
+        assert_eq!(pause(GIB, GIB), Duration::from_millis(5));
+        assert!(pause(60 << 20, 256 << 20) < Duration::from_millis(100));
+    }
+
+    #[test]
+    fn a_trouble_is_told_once() {
+        let overload = Overload::new();
+        for _ in 0..3 {
+            overload.lacked_descriptor();
+            assert_eq!(overload.found((90, 100)), Pressure::Tight);
+        }
+        assert!(overload.is_refusing());
+        assert_eq!(overload.take_notices().len(), 2);
+        assert_eq!(overload.found((10, 100)), Pressure::None);
+        assert!(overload.take_notices().is_empty() && !overload.is_refusing());
+    }
+}
