@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from tests.reliability import flood, h1, h2spec, hostile, paths, slow, translation
+from tests.reliability import flood, h1, h2spec, hostile, paths, scarce, slow, translation
 from tests.reliability.flood_cases import FLOODS
 
 # What a flood may leave behind, on one connection or on hundreds; what a slow head may cost.
@@ -83,6 +83,13 @@ def _slow() -> Iterable[str]:
             yield f"{o}"
 
 
+def _scarce() -> Iterable[str]:
+    outcomes = [scarce.memory(), scarce.descriptors()]
+    print(scarce.table(outcomes))
+    for o in outcomes:
+        yield from o.failures()
+
+
 def _paths() -> Iterable[str]:
     outcomes = paths.full()
     print(paths.table(outcomes))
@@ -98,6 +105,7 @@ PARTS: dict[str, Part] = {
     "floods": _floods,
     "floods-single": _floods_single,
     "slow": _slow,
+    "scarce": _scarce,
     "paths": _paths,
 }
 

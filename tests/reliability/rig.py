@@ -5,6 +5,7 @@ Everything listens on loopback. Whatever is started here ends with its block, an
 
 import json
 import sys
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,12 +64,25 @@ class Running:
     """Where it takes calls to its own program; 0 for a peer."""
     hbone: int = 0
     """Where it takes tunnels to its own program; 0 without a certificate."""
+    metrics: int = 0
+    """Where it tells what it has counted; 0 for a peer."""
     log: Path = Path()
     """What it says."""
 
     def is_alive(self) -> bool:
         """Whether the process is there and no zombie."""
         return processes.is_alive(self.pid)
+
+    def metric(self, name: str) -> int:
+        """The sum of a family of counters."""
+        url = f"http://127.0.0.1:{self.metrics}/stats/prometheus"
+        with urllib.request.urlopen(url, timeout=10) as got:
+            lines = got.read().decode().splitlines()
+        return sum(int(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+    def said(self) -> list[str]:
+        """What it has told people until now."""
+        return self.log.read_text().splitlines()
 
     def memory_bytes(self) -> int:
         """Resident memory."""
@@ -118,6 +132,7 @@ def meshcore(  # noqa: PLR0913 - each says one thing
             "outbound": f"127.0.0.1:{outbound}",
             "inbound": "127.0.0.1:0",
             "hbone": "127.0.0.1:0" if mtls else None,
+            "metrics": "127.0.0.1:0",
         },
     }
     node.write_text(json.dumps(described))
@@ -131,7 +146,7 @@ def meshcore(  # noqa: PLR0913 - each says one thing
         if not line:
             raise SystemExit(log_path.read_text())
         port = {name: int((at or ":0").rpartition(":")[2]) for name, at in json.loads(line).items()}
-        ports = (port["outbound"], port["inbound"], port["hbone"])
+        ports = (port[name] for name in ("outbound", "inbound", "hbone", "metrics"))
         yield Running("meshcore", process.pid, *ports, log_path)
 
 

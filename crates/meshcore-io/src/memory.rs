@@ -62,13 +62,11 @@ impl MemoryLimit {
     }
 }
 
-/// Gives memory that the allocator holds and nobody uses back to the system.
+/// Gives memory that this thread has freed back to the system, now: the allocator of the data
+/// plane, mimalloc, keeps it for the thread until the thread frees more.
 pub fn release_free_memory() {
-    #[cfg(target_env = "gnu")]
     // SAFETY: takes no pointer and keeps none; it may be called at any time, from any thread.
-    unsafe {
-        libc::malloc_trim(0);
-    }
+    unsafe { libmimalloc_sys::mi_collect(true) }
 }
 
 /// The tightest limit of the groups above and at this process, in the hierarchy of one mount.
@@ -86,7 +84,7 @@ fn tightest(mount: &str, groups: &str) -> Option<MemoryLimit> {
 }
 
 /// Root, mount point and version of a line of `mountinfo`, if it is a hierarchy with memory.
-/// Source: proc_pid_mountinfo(5).
+/// Source: `proc_pid_mountinfo(5)`.
 fn memory_mount(line: &str) -> Option<(&str, &str, &'static Files)> {
     let (before, after) = line.split_once(" - ")?;
     let mut fields = before.split(' ').skip(3);

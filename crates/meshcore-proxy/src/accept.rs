@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use meshcore_io::{SpareDescriptor, original_destination};
 use meshcore_model::{MeshSni, MtlsMode, Protocol};
-use meshcore_snapshot::{InboundPort, Snapshot};
+use meshcore_snapshot::InboundPort;
 use meshcore_telemetry::{Counter, Gauge, Labelled};
 use meshcore_tls::{ClientHello, Refusal, alpn, client_hello};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,7 +20,7 @@ use crate::serve_h1::serve_h1;
 use crate::serve_h2::serve_h2;
 use crate::stream::{Prefixed, Stream};
 use crate::waits::{Wait, Waiting};
-use crate::worker::Worker;
+use crate::worker::{Pinned, Worker};
 
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,8 +121,12 @@ async fn serve(
     let stream = Stream::Tcp(stream);
     let accepted = match purpose {
         Purpose::Outbound => Some(accept_outbound(worker, client, stream)),
-        // Boxed, so that what the handshake alone needs is gone after it.
-        Purpose::Inbound => Box::pin(accept_inbound(worker, client, (stream, wait))).await,
+        // Boxed one by one, so that what a stage alone needs is gone after it.
+        Purpose::Inbound => match Box::pin(accept_inbound(worker, client, (stream, wait))).await {
+            Some(Inbound::Mesh(hailed)) => Box::pin(accept_mtls(worker, hailed, wait)).await,
+            Some(Inbound::Other(accepted)) => Some(accepted),
+            None => None,
+        },
         Purpose::Hbone => return Box::pin(accept_hbone(worker, client, stream, wait)).await,
     };
     if let Some(accepted) = accepted {
@@ -146,18 +150,34 @@ fn accept_outbound(worker: &Worker, client: Client, stream: Stream) -> Box<Accep
     Box::new(Accepted { client, stream, buffer: Buffer::new(), declared })
 }
 
+/// What comes to an inbound port.
+enum Inbound {
+    /// It begins with the hello of a handshake that is ours.
+    Mesh(Box<Hailed>),
+    Other(Box<Accepted>),
+}
+
+/// A connection that begins with a hello for us, which is in the buffer.
+struct Hailed {
+    snapshot: Pinned,
+    client: Client,
+    stream: Stream,
+    buffer: Buffer,
+}
+
 /// Mutual TLS, plain text, or TLS that is not ours: as the port takes it.
 async fn accept_inbound(
     worker: &Rc<Worker>,
     client: Client,
     (stream, wait): (Stream, &Wait),
-) -> Option<Box<Accepted>> {
+) -> Option<Inbound> {
     let snapshot = worker.snapshot();
     let by_address = client.original.and_then(|address| snapshot.inbound.port(address.port()));
     let port = by_address.or_else(|| snapshot.inbound.only());
     let mut buffer = Buffer::new();
     if port.is_some_and(passes_through) {
-        return accept_plain(worker, client, port, ((stream, buffer), Hello::Unread));
+        let side = ((stream, buffer), Hello::Unread);
+        return accept_plain(worker, client, port, side).map(Inbound::Other);
     }
     let within_s = snapshot.settings.detection_timeout_ms.div_ceil(1000);
     let mut stream = stream;
@@ -165,16 +185,17 @@ async fn accept_inbound(
         Ok(hello) => hello,
         Err(_gone) => return None,
     };
-    match hello {
+    let (client, said) = match hello {
         Some(hello) if port.map_or_else(|| hello.is_mesh_alpn(), |port| is_ours(port, &hello)) => {
-            accept_mtls(worker, &snapshot, client, ((stream, buffer), wait)).await
+            let snapshot = Rc::clone(&snapshot);
+            return Some(Inbound::Mesh(Box::new(Hailed { snapshot, client, stream, buffer })));
         }
         Some(hello) => {
-            let client = Client { sni: hello.server_name().map(Box::from), ..client };
-            accept_plain(worker, client, port, ((stream, buffer), Hello::Foreign))
+            (Client { sni: hello.server_name().map(Box::from), ..client }, Hello::Foreign)
         }
-        None => accept_plain(worker, client, port, ((stream, buffer), Hello::None)),
-    }
+        None => (client, Hello::None),
+    };
+    accept_plain(worker, client, port, ((stream, buffer), said)).map(Inbound::Other)
 }
 
 /// What the first bytes of a plain connection were.
@@ -241,10 +262,10 @@ async fn read_rest_of_hello(
 
 async fn accept_mtls(
     worker: &Rc<Worker>,
-    snapshot: &Snapshot,
-    client: Client,
-    ((stream, buffer), wait): ((Stream, Buffer), &Wait),
+    hailed: Box<Hailed>,
+    wait: &Wait,
 ) -> Option<Box<Accepted>> {
+    let Hailed { snapshot, client, stream, buffer } = *hailed;
     let side = ((stream, buffer), wait);
     let (stream, client) = secure(worker, client, side, alpn::INBOUND).await?;
     let by_address = client.original.and_then(|address| snapshot.inbound.port(address.port()));
@@ -312,7 +333,8 @@ async fn secure(
         return None;
     };
     let config = tls.server_config(names).ok()?;
-    let accepting = TlsAcceptor::from(config).accept(Prefixed::new(buffer, stream));
+    // Boxed, since a client may stop here: waiting moves it, and a future keeps what it has moved.
+    let accepting = Box::pin(TlsAcceptor::from(config).accept(Prefixed::new(buffer, stream)));
     let stream = match wait.within(HANDSHAKE_S, Waiting::Busy, accepting).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {

@@ -21,6 +21,10 @@ const MAX_BYTES: usize = 128 * 1024;
 /// Buffers a worker keeps for reuse.
 const MAX_POOLED: usize = 256;
 
+/// What waits for its rest is kept in as much memory as it needs, up to this: a client that sends
+/// byte by byte makes all of it be copied for each.
+const SETTLED_BYTES: usize = 4 * 1024;
+
 thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
@@ -65,6 +69,9 @@ impl Buffer {
         let count = room.filled().len();
         self.extend(count);
         self.release_if_empty();
+        if read.is_pending() {
+            self.settle();
+        }
         read.map_ok(|()| count)
     }
 
@@ -97,7 +104,24 @@ impl Buffer {
         }
     }
 
+    /// Keeps no more memory than for what is held, if that is little.
+    fn settle(&mut self) {
+        if self.bytes.len() == POOLED_BYTES && self.filled.len() <= SETTLED_BYTES {
+            let held = self.data().to_vec();
+            self.filled = 0..held.len();
+            put_pooled(std::mem::replace(&mut self.bytes, held));
+        }
+    }
+
     fn make_room(&mut self) -> io::Result<()> {
+        if self.bytes.len() < POOLED_BYTES {
+            let mut larger = take_pooled();
+            let held = self.data();
+            larger.iter_mut().zip(held).for_each(|(to, from)| *to = *from);
+            self.filled = 0..held.len();
+            self.bytes = larger;
+            return Ok(());
+        }
         if self.filled.start > 0 {
             self.bytes.copy_within(self.filled.clone(), 0);
             self.filled = 0..self.filled.len();
@@ -162,6 +186,36 @@ mod tests {
         assert_eq!(buffer.data(), b"llo");
         buffer.consume(3);
         assert!(buffer.is_empty() && buffer.bytes.is_empty());
+    }
+
+    #[test]
+    fn what_waits_for_its_rest_holds_what_it_needs() {
+        let mut silent = Silent;
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut buffer = Buffer::new();
+        fill(&mut buffer, b"xhalf");
+        buffer.consume(1);
+        assert!(buffer.poll_fill(&mut silent, &mut cx).is_pending());
+        assert_eq!((buffer.data(), buffer.bytes.len()), (&b"half"[..], 4));
+        let mut rest = &b" a head"[..];
+        assert!(buffer.poll_fill(&mut rest, &mut cx).is_ready());
+        assert_eq!(buffer.data(), b"half a head");
+        fill(&mut buffer, &[1; SETTLED_BYTES]);
+        assert!(buffer.poll_fill(&mut silent, &mut cx).is_pending());
+        assert_eq!(buffer.bytes.len(), POOLED_BYTES, "much is not copied");
+    }
+
+    /// Has nothing to read, and does not end.
+    struct Silent;
+
+    impl AsyncRead for Silent {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            _room: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use meshcore_io::{MemoryLimit, release_free_memory};
+use meshcore_io::MemoryLimit;
 use meshcore_telemetry::Level;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -145,18 +145,19 @@ fn began(last: &mut Option<Instant>) -> bool {
 }
 
 fn judge(before: Pressure, used: u64, limit: u64) -> Pressure {
-    let percent = used.saturating_mul(100) / limit.max(1);
+    let percent = used.saturating_mul(100).checked_div(limit).unwrap_or(u64::MAX);
     match (percent, before) {
         (CRITICAL_PERCENT.., _) => Pressure::Critical,
-        (TIGHT_PERCENT.., _) => Pressure::Tight,
-        (EASED_PERCENT.., Pressure::Tight | Pressure::Critical) => Pressure::Tight,
+        (TIGHT_PERCENT.., _) | (EASED_PERCENT.., Pressure::Tight | Pressure::Critical) => {
+            Pressure::Tight
+        }
         (_enough, _) => Pressure::None,
     }
 }
 
 /// How long memory cannot become tight, by how much is left until then.
 fn pause(used: u64, limit: u64) -> Duration {
-    let tight = limit / 100 * TIGHT_PERCENT;
+    let tight = (limit / 100).saturating_mul(TIGHT_PERCENT);
     let ms = tight.saturating_sub(used) / GROWTH_BYTES_A_MS;
     Duration::from_millis(ms.clamp(LOOKS_MS.0, LOOKS_MS.1))
 }
@@ -169,9 +170,6 @@ pub(crate) async fn watch_memory(shared: Arc<Shared>) {
         let used = limit.used_bytes().unwrap_or(0);
         let pressure = shared.overload.found((used, limit.bytes()));
         shared.registry.set(Level::MemoryPressure, i64::from(pressure as u8));
-        if pressure > Pressure::None {
-            release_free_memory();
-        }
         tokio::time::sleep(pause(used, limit.bytes())).await;
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use meshcore_balance::{Cursors, Health, Loads, Outliers};
+use meshcore_io::release_free_memory;
 use meshcore_model::{Failure, Identity, Kind, ServiceLabels, WorkloadLabels};
 use meshcore_snapshot::{Cluster, ClusterId, Reader, Snapshot};
 use meshcore_telemetry::{Counter, Labelled, Recorder};
@@ -72,13 +73,13 @@ const MAX_STRANGERS: usize = 256;
 /// How often a drain looks whether all connections have ended.
 pub(crate) const DRAIN_POLL: Duration = Duration::from_millis(20);
 
-/// While memory is critical, one connection of so many is cut off at each look.
+/// While memory is critical, one connection of so many is cut off, again and again.
 const CUT_ONE_OF: u64 = 8;
 
-/// How long cutting connections off may take to show in what is used.
-const CUT_PAUSE: Duration = Duration::from_millis(50);
+/// How long it may take until less is used.
+const RELIEF_PAUSE: Duration = Duration::from_millis(50);
 
-/// Ticks between two times that unused buffers are given back.
+/// Seconds between two times that unused memory is given back.
 const TRIM_EVERY_S: u64 = 10;
 
 impl Worker {
@@ -278,6 +279,7 @@ impl Worker {
             self.pools.sweep(now_s, self.shared.trust_epoch());
             if now_s.is_multiple_of(TRIM_EVERY_S) {
                 trim_pool(KEPT_BUFFERS);
+                release_free_memory();
             }
             drop(self.snapshot());
             self.access.flush(&self);
@@ -296,17 +298,24 @@ impl Worker {
 
     /// Ends what can be ended while memory is short, for ever.
     pub(crate) async fn relieve(self: Rc<Self>) {
+        let mut before = Pressure::None;
         loop {
             let looked = self.shared.overload.looked();
             let pressure = self.shared.overload.pressure();
             self.waits.press(pressure > Pressure::None);
-            if pressure == Pressure::Critical {
+            // Not at the first look: who was just told to go has said so by the second.
+            if pressure == Pressure::Critical && before > Pressure::None {
                 let cut = self.waits.cut(|| self.random().is_multiple_of(CUT_ONE_OF));
                 self.recorder.count(Counter::ConnectionsCut, cut);
-                trim_pool(0);
-                tokio::time::sleep(CUT_PAUSE).await;
             }
-            looked.await;
+            before = pressure;
+            if pressure == Pressure::None {
+                looked.await;
+            } else {
+                trim_pool(0);
+                release_free_memory();
+                tokio::time::sleep(RELIEF_PAUSE).await;
+            }
         }
     }
 
