@@ -58,6 +58,7 @@ class Materials:
         key: bytes,
         roots: Sequence[tuple[str, bytes]],
         aliases: Sequence[tuple[str, str]] = ...,
+        revocations: Sequence[tuple[str, bytes]] = ...,
     ) -> Materials: ...
     @property
     def identity(self) -> str: ...

@@ -9,7 +9,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def memory() -> Outcome:
         group = stack.enter_context(_group(LIMIT_BYTES))
         around = ("sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh")
         proxy = stack.enter_context(rig.meshcore(Path(made), origin, around=around))
-        before = Before(proxy.port)
+        before = stack.enter_context(closing(Before(proxy.port)))
         clients: list[socket.socket] = []
         end = time.monotonic() + PRESS_SECONDS
         while len(clients) < count or time.monotonic() < end and len(clients) < MOST_CLIENTS:
@@ -134,6 +134,11 @@ class Before:
         with suppress(OSError):
             self._came += self._streams.recv(65_536)
         self.told_goaway = GOAWAY in _kinds(self._came)
+
+    def close(self) -> None:
+        """Leaves."""
+        self._asking.close()
+        self._streams.close()
 
 
 def _said(proxy: rig.Running) -> list[str]:

@@ -67,26 +67,34 @@ class Given:
         Raises:
             CertificateError: A file cannot be read or used. Says which.
         """
-        paths = (self.files.certificate, self.files.key, self.files.roots)
+        revocations = self.files.revocations
+        files = (self.files.certificate, self.files.key, self.files.roots)
+        paths = (*files, revocations) if revocations else files
         before = fingerprint(paths)  # first, so that a change while we read is seen later
-        chain, key, trusted = map(_read, paths)
+        chain, key, trusted = map(_read, files)
         _check_pem(self.files.certificate, chain, "BEGIN CERTIFICATE")
         _check_pem(self.files.key, key, "PRIVATE KEY")
         _check_pem(self.files.roots, trusted, "BEGIN CERTIFICATE")
+        revoked = _read(revocations) if revocations else None
         try:
-            materials = self._materials(chain, key, trusted)
+            materials = self._materials(chain, key, trusted, revoked)
         except CertificateError as error:
             raise CertificateError(f"{self._at_fault(trusted, error)}: {error}") from error
         return materials, lambda: fingerprint(paths) != before
 
-    def _materials(self, chain: bytes, key: bytes, trusted: bytes) -> Materials:
+    def _materials(
+        self, chain: bytes, key: bytes, trusted: bytes, revoked: bytes | None = None
+    ) -> Materials:
         aliases = [(alias, self.trust_domain) for alias in self.aliases]
-        return Materials(chain, key, [(self.trust_domain, trusted)], aliases)
+        lists = [] if revoked is None else [(self.trust_domain, revoked)]
+        return Materials(chain, key, [(self.trust_domain, trusted)], aliases, lists)
 
     def _at_fault(self, trusted: bytes, error: CertificateError) -> str:
         """Returns the file that the data plane refuses, which looks at the roots first."""
         if "private key" in str(error):
             return self.files.key
+        if "revocation list" in str(error) and self.files.revocations:
+            return self.files.revocations
         try:
             self._materials(b"", b"", trusted)
         except CertificateError as other:

@@ -113,6 +113,10 @@ fn identities(forge: &Forge) -> Vec<Case> {
         uri("swapped", "spiffe://td/sa/web/ns/ns"),
         uri("wildcard", "spiffe://td/ns/*/sa/web"),
         uri("empty", ""),
+        uri("two slashes fewer", "spiffe:/td/ns/ns/sa/web"),
+        uri("backslash", "spiffe://td\\ns\\ns\\sa\\web"),
+        uri("domain with a dot at the end of its path", "spiffe://td/ns/ns/sa/."),
+        uri("underscore in the keyword", "spiffe://td/n_s/ns/sa/web"),
         uri("longer than SPIFFE allows", &long),
     ]
 }
@@ -279,6 +283,15 @@ fn constraints(forge: &Forge) -> Vec<Case> {
         shown.chain.extend([lower.der().clone(), upper.der().clone()]);
         shown
     };
+    let by_leaf = {
+        let leaf = forge::intermediate(&forge.td, "leaf", |params| {
+            params.is_ca = IsCa::NoCa;
+            params.key_usages = vec![Usage::DigitalSignature];
+        });
+        let mut shown = forge.leaf_by(&leaf, |_| {});
+        shown.chain.push(leaf.der().clone());
+        shown
+    };
     let dns_below = {
         let middle = forge::intermediate(&forge.td, "narrow", |params| {
             params.custom_extensions.push(forge::constraint(0xa0, DNS, b"example.com"));
@@ -310,11 +323,43 @@ fn constraints(forge: &Forge) -> Vec<Case> {
                 params.extended_key_usages = vec![Purpose::CodeSigning];
             }),
         ),
+        case(
+            "intermediate not yet valid",
+            "not_yet_valid",
+            below(&|params| {
+                params.not_before = date_time_ymd(2080, 1, 1);
+            }),
+        ),
+        case(
+            "intermediate may not sign",
+            "wrong_purpose",
+            below(&|params| {
+                params.key_usages = vec![Usage::DigitalSignature];
+            }),
+        ),
+        Case {
+            name: "intermediate for servers",
+            shown: below(&|params| params.extended_key_usages = vec![Purpose::ServerAuth]),
+            as_client: "wrong_purpose",
+            as_server: "ok",
+        },
+        case("a leaf as issuer", "chain", by_leaf),
         case("path is too long", "chain", two_below),
         case("DNS name outside the constraint", "chain", dns_below),
         case("constraint on DNS, URI shown", "ok", constrained(0xa0, DNS, b"example.com")),
         case("URI constraint permits", "chain", constrained(0xa0, URI, b"td")),
         case("URI constraint excludes another", "chain", constrained(0xa1, URI, b"evil")),
         critical("unknown critical extension", &[1, 2, 3, 4]),
+        critical("critical policy constraints", &[2, 5, 29, 36]),
+        critical("critical inhibit any policy", &[2, 5, 29, 54]),
+        case(
+            "unknown critical extension of the intermediate",
+            "chain",
+            below(&|params| {
+                let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+                extension.set_criticality(true);
+                params.custom_extensions.push(extension);
+            }),
+        ),
     ]
 }
