@@ -27,7 +27,7 @@ test-rust: venv
 	tools/with-python cargo test --workspace --locked --quiet
 
 test-python: develop
-	tools/debian curl openssl nghttp2-client iproute2 iptables nginx
+	tools/debian curl openssl nghttp2-client iproute2 iptables nginx sslscan
 	pytest
 
 lint: lint-rust lint-python ## All that can be checked without running it
@@ -67,7 +67,7 @@ bench-scrape: develop ## Whether scrapes of 10,000 series move the p99 of reques
 
 reliability: PROFILE = release
 reliability: develop ## Attacks and floods in full, beside Envoy, nginx and HAProxy, in half an hour
-	tools/debian haproxy nginx
+	tools/debian haproxy nginx openssl sslscan testssl.sh
 	tools/venv .oracle-venv tools/requirements-oracles.txt
 	python -m tests.reliability.full
 

@@ -10,7 +10,18 @@ import traceback
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from tests.reliability import flood, h1, h2spec, hostile, paths, scarce, slow, translation
+from tests.reliability import (
+    flood,
+    h1,
+    h2spec,
+    hostile,
+    paths,
+    rotations,
+    scarce,
+    slow,
+    tls_scan,
+    translation,
+)
 from tests.reliability.flood_cases import FLOODS
 
 # What a flood may leave behind, on one connection or on hundreds; what a slow head may cost.
@@ -90,6 +101,23 @@ def _scarce() -> Iterable[str]:
         yield from o.failures()
 
 
+def _tls_scan() -> Iterable[str]:
+    outcomes = tls_scan.full()
+    print(tls_scan.table(outcomes))
+    for o in outcomes:
+        yield from (f"{o.listener}: {found}" for found in o.findings)
+
+
+def _rotations() -> Iterable[str]:
+    o = rotations.run()
+    print("| certificates of the server, of the client | requests | handshakes | failed |")
+    print("|---|---|---|---|")
+    failed = sum(o.failed_requests.values()) + o.failed_handshakes
+    both = f"{o.server_certificates}, {o.client_certificates}"
+    print(f"| {both} | {o.requests} | {o.handshakes} | {failed} |")
+    yield from rotations.failures(o)
+
+
 def _paths() -> Iterable[str]:
     outcomes = paths.full()
     print(paths.table(outcomes))
@@ -106,6 +134,8 @@ PARTS: dict[str, Part] = {
     "floods-single": _floods_single,
     "slow": _slow,
     "scarce": _scarce,
+    "tls-scan": _tls_scan,
+    "rotations": _rotations,
     "paths": _paths,
 }
 
