@@ -96,7 +96,7 @@ def memory() -> Outcome:
         before = stack.enter_context(closing(Before(proxy.port)))
         clients: list[socket.socket] = []
         end = time.monotonic() + PRESS_SECONDS
-        while len(clients) < count or time.monotonic() < end and len(clients) < MOST_CLIENTS:
+        while len(clients) < count or (time.monotonic() < end and len(clients) < MOST_CLIENTS):
             clients.append(client := _connected(proxy.port))
             client.settimeout(0.2)
             with suppress(OSError):

@@ -275,16 +275,14 @@ def _application(text: str | None) -> str | None:
     return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
 
 
-def _files(
-    cert: Path | None, key: Path | None, ca: Path | None, crl: Path | None
-) -> Files | None:
+def _files(cert: Path | None, key: Path | None, ca: Path | None, crl: Path | None) -> Files | None:
     given = [str(path.absolute()) for path in (cert, key, ca) if path]
     if not given and crl is None:
         return None
     if len(given) != 3:  # noqa: PLR2004 - the three of them
         hint = "--cert, --key, --ca" if crl is None else "--cert, --key, --ca, --crl"
         raise typer.BadParameter("they belong together", param_hint=hint)
-    return Files(*given, str(crl.absolute()) if crl else None)
+    return Files(*given, revocations=str(crl.absolute()) if crl else None)
 
 
 def _access_log(text: str | None) -> str | None:
