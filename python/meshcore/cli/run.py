@@ -276,13 +276,13 @@ def _application(text: str | None) -> str | None:
 
 
 def _files(cert: Path | None, key: Path | None, ca: Path | None, crl: Path | None) -> Files | None:
-    given = [str(path.absolute()) for path in (cert, key, ca) if path]
-    if not given and crl is None:
+    if not (cert or key or ca or crl):
         return None
-    if len(given) != 3:  # noqa: PLR2004 - the three of them
-        hint = "--cert, --key, --ca" if crl is None else "--cert, --key, --ca, --crl"
+    if not (cert and key and ca):
+        hint = "--cert, --key, --ca, --crl" if crl else "--cert, --key, --ca"
         raise typer.BadParameter("they belong together", param_hint=hint)
-    return Files(*given, revocations=str(crl.absolute()) if crl else None)
+    revocations = str(crl.absolute()) if crl else None
+    return Files(str(cert.absolute()), str(key.absolute()), str(ca.absolute()), revocations)
 
 
 def _access_log(text: str | None) -> str | None:
