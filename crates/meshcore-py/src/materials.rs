@@ -27,6 +27,7 @@ impl Materials {
     #[new]
     #[pyo3(signature = (certificate, key, roots, aliases = Vec::new(), revocations = Vec::new()))]
     #[expect(clippy::needless_pass_by_value, reason = "owned, to go where Python is not")]
+    #[expect(clippy::too_many_arguments, reason = "each is a file of its own")]
     fn new(
         py: Python<'_>,
         certificate: PyBackedBytes,

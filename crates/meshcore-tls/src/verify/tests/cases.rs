@@ -28,6 +28,7 @@ pub(super) fn all(forge: &Forge) -> Vec<Case> {
     cases.extend(purposes(forge));
     cases.extend(times_and_keys(forge));
     cases.extend(chains(forge));
+    cases.extend(intermediates(forge));
     cases.extend(constraints(forge));
     cases
 }
@@ -274,15 +275,38 @@ fn constraints(forge: &Forge) -> Vec<Case> {
         extension.set_criticality(true);
         case(name, "chain", forge.leaf(|params| params.custom_extensions.push(extension)))
     };
-    let two_below = {
-        let upper = forge::intermediate(&forge.td, "upper", |params| {
-            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let dns_below = {
+        let middle = forge::intermediate(&forge.td, "narrow", |params| {
+            params.custom_extensions.push(forge::constraint(0xa0, DNS, b"example.com"));
         });
-        let lower = forge::intermediate(&upper, "lower", |_| {});
-        let mut shown = forge.leaf_by(&lower, |_| {});
-        shown.chain.extend([lower.der().clone(), upper.der().clone()]);
+        let names: &[(u8, &[u8])] = &[(URI, WEB), (DNS, b"web.evil")];
+        let mut shown = forge.leaf_by(&middle, |params| forge::raw_names(params, names));
+        shown.chain.push(middle.der().clone());
         shown
     };
+    vec![
+        case("DNS name outside the constraint", "chain", dns_below),
+        case("constraint on DNS, URI shown", "ok", constrained(0xa0, DNS, b"example.com")),
+        case("URI constraint permits", "chain", constrained(0xa0, URI, b"td")),
+        case("URI constraint excludes another", "chain", constrained(0xa1, URI, b"evil")),
+        critical("unknown critical extension", &[1, 2, 3, 4]),
+        critical("critical policy constraints", &[2, 5, 29, 36]),
+        critical("critical inhibit any policy", &[2, 5, 29, 54]),
+        case(
+            "unknown critical extension of the intermediate",
+            "chain",
+            below(&|params| {
+                let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+                extension.set_criticality(true);
+                params.custom_extensions.push(extension);
+            }),
+        ),
+    ]
+}
+
+#[expect(clippy::too_many_lines, reason = "a table, one entry per certificate")]
+fn intermediates(forge: &Forge) -> Vec<Case> {
+    let below = |edit: &dyn Fn(&mut CertificateParams)| forge.below(edit);
     let by_leaf = {
         let leaf = forge::intermediate(&forge.td, "leaf", |params| {
             params.is_ca = IsCa::NoCa;
@@ -292,13 +316,13 @@ fn constraints(forge: &Forge) -> Vec<Case> {
         shown.chain.push(leaf.der().clone());
         shown
     };
-    let dns_below = {
-        let middle = forge::intermediate(&forge.td, "narrow", |params| {
-            params.custom_extensions.push(forge::constraint(0xa0, DNS, b"example.com"));
+    let two_below = {
+        let upper = forge::intermediate(&forge.td, "upper", |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         });
-        let names: &[(u8, &[u8])] = &[(URI, WEB), (DNS, b"web.evil")];
-        let mut shown = forge.leaf_by(&middle, |params| forge::raw_names(params, names));
-        shown.chain.push(middle.der().clone());
+        let lower = forge::intermediate(&upper, "lower", |_| {});
+        let mut shown = forge.leaf_by(&lower, |_| {});
+        shown.chain.extend([lower.der().clone(), upper.der().clone()]);
         shown
     };
     vec![
@@ -345,21 +369,5 @@ fn constraints(forge: &Forge) -> Vec<Case> {
         },
         case("a leaf as issuer", "chain", by_leaf),
         case("path is too long", "chain", two_below),
-        case("DNS name outside the constraint", "chain", dns_below),
-        case("constraint on DNS, URI shown", "ok", constrained(0xa0, DNS, b"example.com")),
-        case("URI constraint permits", "chain", constrained(0xa0, URI, b"td")),
-        case("URI constraint excludes another", "chain", constrained(0xa1, URI, b"evil")),
-        critical("unknown critical extension", &[1, 2, 3, 4]),
-        critical("critical policy constraints", &[2, 5, 29, 36]),
-        critical("critical inhibit any policy", &[2, 5, 29, 54]),
-        case(
-            "unknown critical extension of the intermediate",
-            "chain",
-            below(&|params| {
-                let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
-                extension.set_criticality(true);
-                params.custom_extensions.push(extension);
-            }),
-        ),
     ]
 }
