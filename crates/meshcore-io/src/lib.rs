@@ -10,5 +10,5 @@ mod splice;
 
 pub use connect::{ConnectFrom, Keepalive, connect, connect_unix};
 pub use listen::{Accepting, SpareDescriptor, accept, listen, original_destination};
-pub use memory::{MemoryLimit, release_free_memory};
+pub use memory::{MemoryLimit, own_bytes, release_free_memory};
 pub use splice::{Pipe, splice_out, try_splice_in};

@@ -62,6 +62,21 @@ impl MemoryLimit {
     }
 }
 
+/// Bytes that this process alone has in use, without files.
+///
+/// # Errors
+///
+/// When the system does not say.
+pub fn own_bytes() -> io::Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let kib = |line: &str| {
+        let value = line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB")?;
+        value.parse::<u64>().ok()
+    };
+    let found = status.lines().find_map(kib).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(found.saturating_mul(1024))
+}
+
 /// Gives memory that this thread has freed back to the system, now: the allocator of the data
 /// plane, mimalloc, keeps it for the thread until the thread frees more.
 pub fn release_free_memory() {
@@ -166,6 +181,7 @@ mod tests {
         if let Some(limit) = MemoryLimit::find() {
             assert!(limit.bytes() > 0 && limit.used_bytes().unwrap() > 0);
         }
+        assert!(own_bytes().unwrap() > 100_000);
         release_free_memory();
     }
 }

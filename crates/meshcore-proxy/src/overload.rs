@@ -4,13 +4,16 @@
 //! is short, nothing new is taken on: connections are closed as they come, requests are answered
 //! with 503, HTTP/2 connections are told to go. When that is not enough, workers cut connections
 //! off, some at each look, until it is. Source: the actions of Envoy's overload manager.
+//!
+//! The group may be shared, with the program beside the sidecar: what that program takes is no reason
+//! to refuse its requests, since refusing them would give none of it back.
 
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use meshcore_io::MemoryLimit;
+use meshcore_io::{MemoryLimit, own_bytes};
 use meshcore_telemetry::Level;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -34,6 +37,9 @@ pub(crate) enum Pressure {
 const TIGHT_PERCENT: u64 = 85;
 const CRITICAL_PERCENT: u64 = 92;
 const EASED_PERCENT: u64 = 80;
+
+/// Memory is not short because of us while less than this part of the limit is ours, in percent.
+const OURS_PERCENT: u64 = 25;
 
 /// How fast memory may grow, for how long may pass until the next look. Source: measured, one
 /// worker that reads from loopback.
@@ -108,9 +114,9 @@ impl Overload {
     }
 
     /// Takes note of a look.
-    fn found(&self, (used, limit): (u64, u64)) -> Pressure {
+    fn found(&self, look: Look) -> Pressure {
         let before = self.pressure();
-        let now = judge(before, used, limit);
+        let now = judge(before, look);
         self.pressure.store(now as u8, Ordering::Relaxed);
         if now > Pressure::None {
             let mut told = self.told.lock();
@@ -118,8 +124,8 @@ impl Overload {
                 told.tell(format!(
                     "memory is short, {} of {} MiB are in use: new connections and requests are \
                      refused until it suffices, raise the limit or send less",
-                    used >> 20,
-                    limit >> 20
+                    look.used >> 20,
+                    look.limit >> 20
                 ));
             }
         }
@@ -144,9 +150,20 @@ fn began(last: &mut Option<Instant>) -> bool {
     before.is_none_or(|before| before.elapsed() >= QUIET)
 }
 
-fn judge(before: Pressure, used: u64, limit: u64) -> Pressure {
-    let percent = used.saturating_mul(100).checked_div(limit).unwrap_or(u64::MAX);
-    match (percent, before) {
+/// What was found: bytes of the group, of them ours, and the limit.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    used: u64,
+    ours: u64,
+    limit: u64,
+}
+
+fn judge(before: Pressure, look: Look) -> Pressure {
+    let percent = |bytes: u64| bytes.saturating_mul(100).checked_div(look.limit);
+    if percent(look.ours).is_some_and(|ours| ours < OURS_PERCENT) {
+        return Pressure::None;
+    }
+    match (percent(look.used).unwrap_or(u64::MAX), before) {
         (CRITICAL_PERCENT.., _) => Pressure::Critical,
         (TIGHT_PERCENT.., _) | (EASED_PERCENT.., Pressure::Tight | Pressure::Critical) => {
             Pressure::Tight
@@ -156,9 +173,11 @@ fn judge(before: Pressure, used: u64, limit: u64) -> Pressure {
 }
 
 /// How long memory cannot become tight, by how much is left until then.
-fn pause(used: u64, limit: u64) -> Duration {
-    let tight = (limit / 100).saturating_mul(TIGHT_PERCENT);
-    let ms = tight.saturating_sub(used) / GROWTH_BYTES_A_MS;
+fn pause(look: Look) -> Duration {
+    let tight = (look.limit / 100).saturating_mul(TIGHT_PERCENT);
+    let left = tight.saturating_sub(look.used);
+    let ours = (look.limit / 100).saturating_mul(OURS_PERCENT).saturating_sub(look.ours);
+    let ms = left.max(ours) / GROWTH_BYTES_A_MS;
     Duration::from_millis(ms.clamp(LOOKS_MS.0, LOOKS_MS.1))
 }
 
@@ -168,9 +187,11 @@ pub(crate) async fn watch_memory(shared: Arc<Shared>) {
     loop {
         // Without an answer there is nothing to compare, and the next look may have one.
         let used = limit.used_bytes().unwrap_or(0);
-        let pressure = shared.overload.found((used, limit.bytes()));
+        let ours = own_bytes().unwrap_or(used);
+        let look = Look { used, ours, limit: limit.bytes() };
+        let pressure = shared.overload.found(look);
         shared.registry.set(Level::MemoryPressure, i64::from(pressure as u8));
-        tokio::time::sleep(pause(used, limit.bytes())).await;
+        tokio::time::sleep(pause(look)).await;
     }
 }
 
@@ -193,17 +214,23 @@ mod tests {
             (Tight, 79, None),
             (Critical, 10, None),
         ] {
-            assert_eq!(judge(before, percent, 100), now, "{before:?} {percent}");
+            let look = Look { used: percent, ours: 25, limit: 100 };
+            assert_eq!(judge(before, look), now, "{before:?} {percent}");
+            let theirs = Look { ours: 24, ..look };
+            assert_eq!(judge(before, theirs), None, "the program beside us takes it");
         }
-        assert_eq!(judge(None, 1, 0), Critical, "no memory at all");
+        assert_eq!(judge(None, Look { used: 1, ours: 1, limit: 0 }), Critical, "no memory at all");
     }
 
     #[test]
     fn the_nearer_the_limit_the_sooner_the_next_look() {
         const GIB: u64 = 1 << 30;
-        assert_eq!(pause(0, 4 * GIB), Duration::from_secs(1));
-        assert_eq!(pause(GIB, GIB), Duration::from_millis(5));
-        assert!(pause(60 << 20, 256 << 20) < Duration::from_millis(100));
+        let look = |used, limit| Look { used, ours: used, limit };
+        assert_eq!(pause(look(0, 4 * GIB)), Duration::from_secs(1));
+        assert_eq!(pause(look(GIB, GIB)), Duration::from_millis(5));
+        assert!(pause(look(60 << 20, 256 << 20)) < Duration::from_millis(100));
+        let theirs = Look { used: GIB, ours: 0, limit: GIB };
+        assert!(pause(theirs) > Duration::from_millis(100), "until a quarter is ours");
     }
 
     #[test]
@@ -211,11 +238,11 @@ mod tests {
         let overload = Overload::new();
         for _ in 0..3 {
             overload.lacked_descriptor();
-            assert_eq!(overload.found((90, 100)), Pressure::Tight);
+            assert_eq!(overload.found(Look { used: 90, ours: 90, limit: 100 }), Pressure::Tight);
         }
         assert!(overload.is_refusing());
         assert_eq!(overload.take_notices().len(), 2);
-        assert_eq!(overload.found((10, 100)), Pressure::None);
+        assert_eq!(overload.found(Look { used: 10, ours: 10, limit: 100 }), Pressure::None);
         assert!(overload.take_notices().is_empty() && !overload.is_refusing());
     }
 }
