@@ -96,7 +96,7 @@ def _slow() -> Iterable[str]:
 
 
 def _scarce() -> Iterable[str]:
-    outcomes = [scarce.memory(), scarce.descriptors()]
+    outcomes = [scarce.comers(), scarce.sleepers(), scarce.descriptors()]
     print(scarce.table(outcomes))
     for o in outcomes:
         yield from o.failures()

@@ -8,7 +8,7 @@ import resource
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ LOOK_EVERY = 20
 _REQUEST = b"GET / HTTP/1.1\r\nHost: origin.test\r\n\r\n"
 # Close to the largest head that is read.
 _HALF_HEAD = b"GET / HTTP/1.1\r\nHost: origin.test\r\nX-Large: " + b"x" * 60_000
+# Clients that need twice the memory.
+COUNT = 2 * LIMIT_BYTES // len(_HALF_HEAD)
 
 
 @dataclass
@@ -54,7 +56,8 @@ class Outcome:
 
     def failures(self) -> Iterator[str]:
         """What must not be."""
-        if not self.is_alive or self.recovered_seconds > RECOVER_SECONDS or not self.refused:
+        shed = self.refused + self.cut
+        if not self.is_alive or self.recovered_seconds > RECOVER_SECONDS or not shed:
             yield f"{self}"
         if len(self.said) != 1:
             yield f"{self.what}: not told once: {self.said}"
@@ -84,10 +87,36 @@ def descriptors(files: int = 256) -> Outcome:
         )  # fmt: skip
 
 
-def memory() -> Outcome:
-    """Half-sent heads, which are held until they are whole, for twice the memory."""
+def comers() -> Outcome:
+    """Clients that send half a head as they come, for twice the memory."""
+
+    def press(port: int, before: "Before", clients: list[socket.socket]) -> None:
+        end = time.monotonic() + PRESS_SECONDS
+        while len(clients) < COUNT or (time.monotonic() < end and len(clients) < MOST_CLIENTS):
+            clients.append(_connected(port))
+            _send(clients[-1])
+            if len(clients) % LOOK_EVERY == 0:
+                before.look()
+
+    return _memory("half-sent heads of 60 kB, from new clients", press)
+
+
+def sleepers() -> Outcome:
+    """Clients that were let in while there was memory, and send half a head then."""
+
+    def press(port: int, before: "Before", clients: list[socket.socket]) -> None:
+        clients += [_connected(port) for _ in range(COUNT)]
+        for number, client in enumerate(clients):
+            _send(client)
+            if number % LOOK_EVERY == 0:
+                before.look()
+        _is_closed(_connected(port))
+
+    return _memory("half-sent heads of 60 kB, from clients of before", press)
+
+
+def _memory(what: str, press: Callable[[int, "Before", list[socket.socket]], None]) -> Outcome:
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    count = 2 * LIMIT_BYTES // len(_HALF_HEAD)
     with tempfile.TemporaryDirectory(prefix="meshcore-scarce-") as made, ExitStack() as stack:
         origin = stack.enter_context(rig.fast_origin(Path(made)))
         group = stack.enter_context(_group(LIMIT_BYTES))
@@ -95,24 +124,22 @@ def memory() -> Outcome:
         proxy = stack.enter_context(rig.meshcore(Path(made), origin, around=around))
         before = stack.enter_context(closing(Before(proxy.port)))
         clients: list[socket.socket] = []
-        end = time.monotonic() + PRESS_SECONDS
-        while len(clients) < count or (time.monotonic() < end and len(clients) < MOST_CLIENTS):
-            clients.append(client := _connected(proxy.port))
-            client.settimeout(0.2)
-            with suppress(OSError):
-                client.sendall(_HALF_HEAD)
-            if len(clients) % LOOK_EVERY == 0:
-                before.look()
+        press(proxy.port, before, clients)
         for client in clients:
             client.close()
         recovered = _until_answered(proxy.port)
         before.look()
         return Outcome(
-            "half-sent heads of 60 kB, under 256 MiB", len(clients),
-            proxy.metric("meshcore_connections_refused_total"),
+            what, len(clients), proxy.metric("meshcore_connections_refused_total"),
             proxy.metric("meshcore_connections_cut_total"), before.told_503, before.told_goaway,
             _peak(group), recovered, _said(proxy), proxy.is_alive(),
         )  # fmt: skip
+
+
+def _send(client: socket.socket) -> None:
+    client.settimeout(0.2)
+    with suppress(OSError):
+        client.sendall(_HALF_HEAD)
 
 
 class Before:

@@ -16,6 +16,7 @@ use crate::buffer::Buffer;
 use crate::client::{Client, Direction};
 use crate::detect::{Detected, detect};
 use crate::opaque::{serve_inbound, serve_outbound};
+use crate::overload::is_refusing;
 use crate::serve_h1::serve_h1;
 use crate::serve_h2::serve_h2;
 use crate::stream::{Prefixed, Stream};
@@ -50,7 +51,7 @@ pub(crate) async fn accept_all(worker: Rc<Worker>, listener: TcpListener, purpos
     loop {
         spare.keep();
         match meshcore_io::accept(&listener).await {
-            Ok((refused, _peer)) if worker.shared.overload.is_refusing() => {
+            Ok((refused, _peer)) if is_refusing() => {
                 worker.recorder.count(Counter::ConnectionsRefused, 1);
                 drop(refused);
             }

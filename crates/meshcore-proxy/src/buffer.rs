@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::overload::{Pressure, pressure};
+
 /// Size of a pooled buffer. Source: measured; a head and a small body fit, and four of them are
 /// one TLS read.
 pub(crate) const POOLED_BYTES: usize = 16 * 1024;
@@ -79,10 +81,11 @@ impl Buffer {
     ///
     /// # Errors
     ///
-    /// `OutOfMemory` when the buffer has grown to its limit and is still full.
+    /// `OutOfMemory` when the buffer has grown to its limit and is still full, or would have to
+    /// grow while memory is critical.
     pub(crate) fn room(&mut self) -> io::Result<&mut [u8]> {
         if self.bytes.is_empty() {
-            self.bytes = take_pooled();
+            self.bytes = take_pooled()?;
             self.filled = 0..0;
         }
         if self.filled.end == self.bytes.len() {
@@ -115,7 +118,7 @@ impl Buffer {
 
     fn make_room(&mut self) -> io::Result<()> {
         if self.bytes.len() < POOLED_BYTES {
-            let mut larger = take_pooled();
+            let mut larger = take_pooled()?;
             let held = self.data();
             larger.iter_mut().zip(held).for_each(|(to, from)| *to = *from);
             self.filled = 0..held.len();
@@ -127,7 +130,7 @@ impl Buffer {
             self.filled = 0..self.filled.len();
             return Ok(());
         }
-        if self.bytes.len() >= MAX_BYTES {
+        if self.bytes.len() >= MAX_BYTES || pressure() == Pressure::Critical {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         self.bytes.resize(self.bytes.len().saturating_mul(2), 0);
@@ -142,8 +145,12 @@ impl Drop for Buffer {
     }
 }
 
-fn take_pooled() -> Vec<u8> {
-    POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; POOLED_BYTES])
+fn take_pooled() -> io::Result<Vec<u8>> {
+    match POOL.with_borrow_mut(Vec::pop) {
+        Some(pooled) => Ok(pooled),
+        None if pressure() == Pressure::Critical => Err(io::ErrorKind::OutOfMemory.into()),
+        None => Ok(vec![0; POOLED_BYTES]),
+    }
 }
 
 fn put_pooled(bytes: Vec<u8>) {

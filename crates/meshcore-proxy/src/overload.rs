@@ -2,8 +2,8 @@
 //!
 //! The control thread compares what the process's control group uses with its limit. When memory
 //! is short, nothing new is taken on: connections are closed as they come, requests are answered
-//! with 503, HTTP/2 connections are told to go. When that is not enough, workers cut connections
-//! off, some at each look, until it is. Source: the actions of Envoy's overload manager.
+//! with 503, HTTP/2 connections are told to go. When that is not enough, buffers do not grow, which
+//! ends who sends, and workers cut connections off, some at each look, until it is. Source: the actions of Envoy's overload manager.
 //!
 //! The group may be shared, with the program beside the sidecar: what that program takes is no reason
 //! to refuse its requests, since refusing them would give none of it back.
@@ -34,9 +34,9 @@ pub(crate) enum Pressure {
 /// Parts of the limit, in percent: from here memory is tight, from here critical, and below this
 /// it suffices again. Below Envoy's advice for edges (95 and 98 of the heap alone), because what
 /// the kernel holds for sockets comes on top between two looks.
-const TIGHT_PERCENT: u64 = 85;
-const CRITICAL_PERCENT: u64 = 92;
-const EASED_PERCENT: u64 = 80;
+const TIGHT_PERCENT: u64 = 80;
+const CRITICAL_PERCENT: u64 = 88;
+const EASED_PERCENT: u64 = 75;
 
 /// Memory is not short because of us while less than this part of the limit is ours, in percent.
 const OURS_PERCENT: u64 = 25;
@@ -54,10 +54,12 @@ const QUIET: Duration = Duration::from_secs(10);
 /// What people are told and nobody has fetched, at most.
 const MAX_NOTICES: usize = 16;
 
-/// How short memory is, for all workers, and what people are to be told.
-#[derive(Debug)]
+/// How short memory is: it is the process's, whatever runs in it.
+static PRESSURE: AtomicU8 = AtomicU8::new(Pressure::None as u8);
+
+/// When workers are to look at how short memory is, and what people are to be told.
+#[derive(Debug, Default)]
 pub(crate) struct Overload {
-    pressure: AtomicU8,
     looked: Notify,
     told: Mutex<Told>,
 }
@@ -72,25 +74,6 @@ struct Told {
 // === impl Overload ===
 
 impl Overload {
-    pub(crate) fn new() -> Self {
-        let pressure = AtomicU8::new(Pressure::None as u8);
-        Self { pressure, looked: Notify::new(), told: Mutex::default() }
-    }
-
-    /// How short memory is.
-    pub(crate) fn pressure(&self) -> Pressure {
-        match self.pressure.load(Ordering::Relaxed) {
-            0 => Pressure::None,
-            1 => Pressure::Tight,
-            _critical => Pressure::Critical,
-        }
-    }
-
-    /// Whether nothing new is to be taken on.
-    pub(crate) fn is_refusing(&self) -> bool {
-        self.pressure() > Pressure::None
-    }
-
     /// The next look that found memory short, or no longer; counted from this call.
     pub(crate) fn looked(&self) -> impl Future<Output = ()> {
         self.looked.notified()
@@ -115,9 +98,9 @@ impl Overload {
 
     /// Takes note of a look.
     fn found(&self, look: Look) -> Pressure {
-        let before = self.pressure();
+        let before = pressure();
         let now = judge(before, look);
-        self.pressure.store(now as u8, Ordering::Relaxed);
+        PRESSURE.store(now as u8, Ordering::Relaxed);
         if now > Pressure::None {
             let mut told = self.told.lock();
             if began(&mut told.memory) {
@@ -142,6 +125,20 @@ impl Told {
             self.notices.push(notice);
         }
     }
+}
+
+/// How short memory is.
+pub(crate) fn pressure() -> Pressure {
+    match PRESSURE.load(Ordering::Relaxed) {
+        0 => Pressure::None,
+        1 => Pressure::Tight,
+        _critical => Pressure::Critical,
+    }
+}
+
+/// Whether nothing new is to be taken on.
+pub(crate) fn is_refusing() -> bool {
+    pressure() > Pressure::None
 }
 
 /// Whether a trouble that is seen now was over before.
@@ -204,14 +201,14 @@ mod tests {
         use Pressure::{Critical, None, Tight};
         for (before, percent, now) in [
             (None, 0, None),
-            (None, 84, None),
-            (None, 85, Tight),
-            (None, 92, Critical),
+            (None, 79, None),
+            (None, 80, Tight),
+            (None, 88, Critical),
             (None, 200, Critical),
-            (Critical, 91, Tight),
-            (Critical, 80, Tight),
-            (Tight, 84, Tight),
-            (Tight, 79, None),
+            (Critical, 87, Tight),
+            (Critical, 75, Tight),
+            (Tight, 79, Tight),
+            (Tight, 74, None),
             (Critical, 10, None),
         ] {
             let look = Look { used: percent, ours: 25, limit: 100 };
@@ -235,14 +232,14 @@ mod tests {
 
     #[test]
     fn a_trouble_is_told_once() {
-        let overload = Overload::new();
+        let overload = Overload::default();
         for _ in 0..3 {
             overload.lacked_descriptor();
-            assert_eq!(overload.found(Look { used: 90, ours: 90, limit: 100 }), Pressure::Tight);
+            assert_eq!(overload.found(Look { used: 85, ours: 85, limit: 100 }), Pressure::Tight);
         }
-        assert!(overload.is_refusing());
+        assert!(is_refusing());
         assert_eq!(overload.take_notices().len(), 2);
         assert_eq!(overload.found(Look { used: 10, ours: 10, limit: 100 }), Pressure::None);
-        assert!(overload.take_notices().is_empty() && !overload.is_refusing());
+        assert!(overload.take_notices().is_empty() && !is_refusing());
     }
 }

@@ -18,6 +18,7 @@ use crate::client::Client;
 use crate::counted::Counted;
 use crate::exchange::{After, Exchange};
 use crate::forward::forward;
+use crate::overload::is_refusing;
 use crate::record::Record;
 use crate::route::route;
 use crate::shape::shape;
@@ -62,7 +63,7 @@ pub(crate) struct Walk<'w> {
 impl Walk<'_> {
     async fn all_stages(&mut self, exchange: &mut Exchange<'_>) -> Result<After, Failure> {
         let snapshot = self.snapshot;
-        if self.worker.shared.overload.is_refusing() {
+        if is_refusing() {
             exchange.reply.close();
             return Err(Kind::Overload.into());
         }

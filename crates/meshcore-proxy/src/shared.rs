@@ -77,7 +77,7 @@ impl Shared {
             hooks,
             access: RwLock::new(None),
             listen,
-            overload: Overload::new(),
+            overload: Overload::default(),
             change: Mutex::new(Change { writer, hooks: snapshot.1 }),
             changed: Notify::new(),
             scarce: Notify::new(),

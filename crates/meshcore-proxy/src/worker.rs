@@ -20,7 +20,7 @@ use crate::buffer::trim_pool;
 use crate::client::Client;
 use crate::dial::UpstreamKey;
 use crate::hooks::DecisionCache;
-use crate::overload::Pressure;
+use crate::overload::{Pressure, pressure};
 use crate::pool::{Full, Pools, Usage};
 use crate::proxy::Phase;
 use crate::shared::Shared;
@@ -301,15 +301,16 @@ impl Worker {
         let mut before = Pressure::None;
         loop {
             let looked = self.shared.overload.looked();
-            let pressure = self.shared.overload.pressure();
-            self.waits.press(pressure > Pressure::None);
+            let now = pressure();
+            self.waits.press(now > Pressure::None);
             // Not at the first look: who was just told to go has said so by the second.
-            if pressure == Pressure::Critical && before > Pressure::None {
+            if now == Pressure::Critical && before > Pressure::None {
                 let cut = self.waits.cut(|| self.random().is_multiple_of(CUT_ONE_OF));
                 self.recorder.count(Counter::ConnectionsCut, cut);
+                tokio::task::yield_now().await; // they end, and free what they had
             }
-            before = pressure;
-            if pressure == Pressure::None {
+            before = now;
+            if now == Pressure::None {
                 looked.await;
             } else {
                 trim_pool(0);
