@@ -110,7 +110,6 @@ def sleepers() -> Outcome:
             _send(client)
             if number % LOOK_EVERY == 0:
                 before.look()
-        _is_closed(_connected(port))
 
     return _memory("half-sent heads of 60 kB, from clients of before", press)
 
