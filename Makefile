@@ -27,7 +27,7 @@ test-rust: venv
 	tools/with-python cargo test --workspace --locked --quiet
 
 test-python: develop
-	tools/debian curl openssl nghttp2-client iproute2 iptables nginx
+	tools/debian curl openssl nghttp2-client iproute2 iptables nginx sslscan
 	pytest --ignore tests/gates
 
 gates: develop programs ## Instructions, system calls and memory, against the numbers that are kept
@@ -79,7 +79,7 @@ bench-scrape: develop ## Whether scrapes of 10,000 series move the p99 of reques
 
 reliability: PROFILE = release
 reliability: develop ## Attacks, floods and changes in full, beside Envoy, nginx and HAProxy, in an hour
-	tools/debian haproxy nginx
+	tools/debian haproxy nginx openssl sslscan testssl.sh
 	tools/venv .oracle-venv tools/requirements-oracles.txt
 	python -m tests.reliability.full
 

@@ -190,6 +190,10 @@ class Proxy:
         """Makes all decisions of hooks that are remembered be made anew."""
         self._native.forget_decisions()
 
+    def take_notices(self) -> list[str]:
+        """Returns what people are to be told that has happened since the last call, in lines."""
+        return self._native.take_notices()
+
     def reopen_logs(self) -> None:
         """Opens log files again, after they were renamed."""
         self._native.reopen_logs()

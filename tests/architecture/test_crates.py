@@ -44,7 +44,12 @@ OTHERS = {
         "foldhash",  # names of fields
         "tokio",  # its I/O traits, for the wrapper that defers flushes of h2
     },
-    "meshcore-io": {"tokio", "socket2", "libc"},
+    "meshcore-io": {
+        "tokio",
+        "socket2",
+        "libc",
+        "libmimalloc-sys",  # makes the allocator give memory back
+    },
     "meshcore-tls": {
         "rustls",
         "tokio-rustls",
@@ -104,6 +109,7 @@ FOR_OURSELVES = {"meshcore-testkit", "meshcore-bench"}
 ONLY_IN = {
     "pyo3": {"meshcore-py"},
     "libc": {"meshcore-io"},
+    "libmimalloc-sys": {"meshcore-io"},
     "socket2": {"meshcore-io"},
 }
 

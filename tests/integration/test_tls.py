@@ -118,6 +118,65 @@ def test_a_wrong_certificate_is_refused(reviews, issue, shared, tmp_path, what):
     assert re.search(r"SSL alert number (42|43|44|45|46|48)\n", said), said
 
 
+WEAK = {
+    "RSA of 1024 bits": (("-newkey", "rsa:1024"), ()),
+    "SHA-1": ((), ("-sha1",)),
+}
+
+
+@pytest.mark.parametrize("what", WEAK)
+def test_weak_cryptography_is_refused(reviews, issue, shared, tmp_path, what):
+    issue("web")
+    key, signature = WEAK[what]
+    uri = "URI:spiffe://prod.example/ns/default/sa/web"
+    sign(shared.documents / ".meshcore/ca", tmp_path, uri, "1", key=key, signature=signature)
+    said = s_client(reviews, "-cipher", "ALL:@SECLEVEL=0", certificate=tmp_path)
+    assert "HTTP/1.1" not in said
+    assert re.search(r"SSL alert number (40|42|43|46|48|51)\n", said), said
+
+
+def test_a_certificate_that_was_taken_back_is_refused(alone, tmp_path):
+    alone.write(MESH)
+    alone.program("application", 11, 9080, "v1")
+    for account in ("web", "other", "reviews"):
+        alone.meshcore(
+            "cert", "issue", "--service-account", account, "--out", tmp_path / account,
+            "--trust-domain", "prod.example", "--mesh", alone.documents,
+        )  # fmt: skip
+    crl = tmp_path / "ca-crl.pem"
+    take_back(alone.documents / ".meshcore/ca", tmp_path, crl, tmp_path / "web/cert-chain.pem")
+    given = tmp_path / "reviews"
+    sidecar = alone.sidecar(
+        "reviews", "--cert", given / "cert-chain.pem", "--key", given / "key.pem",
+        "--ca", given / "root-cert.pem", "--crl", crl,
+    )  # fmt: skip
+    said = s_client(sidecar, certificate=tmp_path / "web")
+    assert "HTTP/1.1" not in said
+    assert "alert certificate revoked" in said
+    said = s_client(sidecar, certificate=tmp_path / "other")
+    assert "HTTP/1.1 403" in said, "let in, and denied by policy"
+
+
+def take_back(authority, directory, crl, *certificates):
+    """Writes a list of certificates that the authority has taken back."""
+    (directory / "index").touch()
+    (directory / "number").write_text("01\n")
+    config = directory / "ca.conf"
+    config.write_text(
+        f"[ca]\ndefault_ca=ca\n[ca]\ndatabase={directory}/index\ncrlnumber={directory}/number\n"
+        f"default_md=sha256\ndefault_crl_days=1\ncertificate={authority}/ca-cert.pem\n"
+        f"private_key={authority}/ca-key.pem\n"
+    )
+
+    def ca(*command):
+        subprocess.run(["openssl", "ca", "-config", config, *command], check=True,
+                       capture_output=True)  # fmt: skip
+
+    for certificate in certificates:
+        ca("-revoke", certificate)
+    ca("-gencrl", "-out", crl)
+
+
 def test_that_way_a_right_certificate_is_served(reviews, issue, shared, tmp_path):
     issue("web")
     uri = "URI:spiffe://prod.example/ns/default/sa/web"
@@ -125,22 +184,23 @@ def test_that_way_a_right_certificate_is_served(reviews, issue, shared, tmp_path
     assert "HTTP/1.1 200" in s_client(reviews, certificate=tmp_path)
 
 
-def sign(authority, out, names, days):
+def sign(authority, out, names, days, **made_by):
     """Makes a certificate with OpenSSL; with the mesh's own authority, if `days` are given."""
 
     def openssl(*command):
         subprocess.run(["openssl", *command], check=True, capture_output=True, cwd=out)
 
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=web")
-    key = ("-keyout", "key.pem", "-addext", f"subjectAltName={names}")
+    kind = made_by.get("key") or ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+    request = (*kind, "-nodes", "-subj", "/CN=web", "-keyout", "key.pem",
+               "-addext", f"subjectAltName={names}")  # fmt: skip
     if days is None:
-        openssl("req", "-x509", *curve, *key, "-out", "cert-chain.pem")
+        openssl("req", "-x509", *request, "-out", "cert-chain.pem")
         return
-    openssl("req", *curve, *key, "-out", "request.pem")
+    openssl("req", *request, "-out", "request.pem")
     openssl(
         "x509", "-req", "-in", "request.pem", "-copy_extensions", "copy", "-days", days,
         "-CA", str(authority / "ca-cert.pem"), "-CAkey", str(authority / "ca-key.pem"),
-        "-out", "cert-chain.pem",
+        "-out", "cert-chain.pem", *made_by.get("signature", ()),
     )  # fmt: skip
 
 

@@ -28,6 +28,8 @@ RATE = 50
 _REQUEST = b"GET / HTTP/1.1\r\nHost: origin.test\r\n\r\n"
 # A flood is given up when the proxy takes no more for so long.
 STUCK_SECONDS = 3.0
+# The data plane gives back what it has freed every ten seconds (`TRIM_EVERY_S` in worker.rs).
+TRIMMED_SECONDS = 11.0
 
 
 @dataclass
@@ -156,12 +158,18 @@ def origin() -> Iterator[int]:
 # === the measurement ===
 
 
-def run(names: Sequence[str], seconds: float = 4.0, frames: int = FRAMES) -> list[Outcome]:
-    """Floods with each of the names, for so long; each data plane is new and warm."""
-    return [_run(name, seconds, frames) for name in names]
+def run(
+    names: Sequence[str], seconds: float = 4.0, frames: int = FRAMES, settled: float = 0.3
+) -> list[Outcome]:
+    """Floods with each of the names, for so long; each data plane is new and warm.
+
+    Its memory is looked at `settled` seconds afterwards.
+    """
+    return [_run(name, (seconds, settled), frames) for name in names]
 
 
-def _run(name: str, seconds: float, frames: int) -> Outcome:
+def _run(name: str, times: tuple[float, float], frames: int) -> Outcome:
+    seconds, settled = times
     with ExitStack() as stack:
         port = stack.enter_context(origin())
         ours, other = (stack.enter_context(_warm(port)) for _ in range(2))
@@ -170,7 +178,8 @@ def _run(name: str, seconds: float, frames: int) -> Outcome:
         memory, cpu = ours.memory_bytes(), ours.cpu_seconds()
         with Bystander(ours.port).asking() as bystander:
             ended, runs, client_cpu = _flood_elsewhere(ours.port, name, frames, seconds)
-        time.sleep(0.3)
+        cpu = ours.cpu_seconds() - cpu if ours.is_alive() else 0.0
+        time.sleep(settled)
         is_alive = ours.is_alive()
         return Outcome(
             flood=name,
@@ -180,7 +189,7 @@ def _run(name: str, seconds: float, frames: int) -> Outcome:
             calm_p99_ms=calm.p99_ms(),
             p99_ms=bystander.p99_ms(),
             grown_bytes=ours.memory_bytes() - memory if is_alive else 0,
-            proxy_cpu_s=ours.cpu_seconds() - cpu if is_alive else 0.0,
+            proxy_cpu_s=cpu,
             client_cpu_s=client_cpu,
             is_alive=is_alive,
         )

@@ -5,7 +5,8 @@ Everything listens on loopback. Whatever is started here ends with its block, an
 
 import json
 import sys
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 # The name under which the origin is known to the mesh, and in every request of a corpus.
 HOST = "origin.test"
 APPLICATION_PORT = 8080
+# Directory of the authority that certificates come from.
+CA = "ca"
+IDENTITY = "spiffe://cluster.local/ns/default/sa/app"
 PEERS = ("nginx", "HAProxy", "Envoy")
 
 _MESH = """apiVersion: networking.istio.io/v1
@@ -35,9 +39,16 @@ kind: ServiceEntry
 metadata: {{name: application}}
 spec:
   hosts: [app.test]
-  ports: [{{number: 8080, name: http, protocol: HTTP}}]
+  ports: [{{number: 8080, name: served, protocol: {protocol}}}]
   resolution: STATIC
   endpoints: [{{address: 127.0.0.1, serviceAccount: app}}]
+"""
+
+_MTLS = """---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {{name: default, namespace: istio-system}}
+spec: {{mtls: {{mode: {mode}}}}}
 """
 
 
@@ -51,10 +62,27 @@ class Running:
     """Where it takes the calls of programs (or, for a peer, all calls)."""
     inbound: int = 0
     """Where it takes calls to its own program; 0 for a peer."""
+    hbone: int = 0
+    """Where it takes tunnels to its own program; 0 without a certificate."""
+    metrics: int = 0
+    """Where it tells what it has counted; 0 for a peer."""
+    log: Path = Path()
+    """What it says."""
 
     def is_alive(self) -> bool:
         """Whether the process is there and no zombie."""
         return processes.is_alive(self.pid)
+
+    def metric(self, name: str) -> int:
+        """The sum of a family of counters."""
+        url = f"http://127.0.0.1:{self.metrics}/stats/prometheus"
+        with urllib.request.urlopen(url, timeout=10) as got:
+            lines = got.read().decode().splitlines()
+        return sum(int(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+    def said(self) -> list[str]:
+        """What it has told people until now."""
+        return self.log.read_text().splitlines()
 
     def memory_bytes(self) -> int:
         """Resident memory."""
@@ -66,8 +94,16 @@ class Running:
 
 
 @contextmanager
-def meshcore(
-    directory: Path, origin: int, h2_origin: int = 9, more: str = "", outbound: int = 0
+def meshcore(  # noqa: PLR0913 - each says one thing
+    directory: Path,
+    origin: int,
+    h2_origin: int = 9,
+    more: str = "",
+    outbound: int = 0,
+    *,
+    protocol: str = "HTTP",
+    mtls: str = "",
+    around: Sequence[str] = (),
 ) -> Iterator[Running]:
     """A data plane in a Python process, as a sidecar runs it. The origin is no part of the mesh.
 
@@ -77,22 +113,32 @@ def meshcore(
         h2_origin: Port of an origin that speaks HTTP/2: port 81 of the service.
         more: Further documents.
         outbound: Port to take the calls of programs on; 0 takes a free one.
+        protocol: What the program beside the sidecar speaks.
+        mtls: STRICT or PERMISSIVE: it gets a certificate of the authority in `directory`/`CA`.
+        around: A command that runs the command behind it.
     """
     mesh = directory / "mesh.yaml"
-    mesh.write_text(_MESH.format(origin=origin, h2_origin=h2_origin) + more)
+    described_mesh = _MESH.format(origin=origin, h2_origin=h2_origin, protocol=protocol)
+    mesh.write_text(described_mesh + (_MTLS.format(mode=mtls) if mtls else "") + more)
     node = directory / "node.json"
     program = {"number": APPLICATION_PORT, "application": f"127.0.0.1:{origin}"}
     described = {
         "name": "app",
         "namespace": "default",
-        "identity": "spiffe://cluster.local/ns/default/sa/app",
+        "identity": IDENTITY,
         "address": "127.0.0.1",
         "ports": [program],
-        "listen": {"outbound": f"127.0.0.1:{outbound}", "inbound": "127.0.0.1:0"},
+        "listen": {
+            "outbound": f"127.0.0.1:{outbound}",
+            "inbound": "127.0.0.1:0",
+            "hbone": "127.0.0.1:0" if mtls else None,
+            "metrics": "127.0.0.1:0",
+        },
     }
     node.write_text(json.dumps(described))
-    serve = ROOT / "benches/peers/serve.py"
-    command = [sys.executable, str(serve), str(mesh), str(node)]
+    serve = ROOT / "tests/reliability/serve.py"
+    command = [*around, sys.executable, str(serve), str(mesh), str(node)]
+    command += [str(directory / CA)] if mtls else []
     log_path = directory / "meshcore.log"
     with log_path.open("wb") as log, processes.started(command, log) as process:
         assert process.stdout is not None
@@ -100,7 +146,8 @@ def meshcore(
         if not line:
             raise SystemExit(log_path.read_text())
         port = {name: int((at or ":0").rpartition(":")[2]) for name, at in json.loads(line).items()}
-        yield Running("meshcore", process.pid, port["outbound"], port["inbound"])
+        ports = (port[name] for name in ("outbound", "inbound", "hbone", "metrics"))
+        yield Running("meshcore", process.pid, *ports, log_path)
 
 
 @contextmanager

@@ -1,13 +1,16 @@
-//! Sockets: listening, connecting, original destinations, and moving bytes in the kernel.
+//! Sockets: listening, connecting, original destinations, and moving bytes in the kernel; and what
+//! the system lets a process have.
 //!
 //! The only room where `unsafe` is allowed; each use is one operation with its proof.
 
 mod connect;
 mod group;
 mod listen;
+mod memory;
 mod splice;
 
 pub use connect::{ConnectFrom, Keepalive, connect, connect_unix};
 pub use group::end_group;
-pub use listen::{Accepting, accept, listen, original_destination};
+pub use listen::{Accepting, SpareDescriptor, accept, listen, original_destination};
+pub use memory::{MemoryLimit, own_bytes, release_free_memory};
 pub use splice::{Pipe, splice_out, try_splice_in};

@@ -1,8 +1,11 @@
 //! Listening sockets.
 
+use std::fs::File;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::task::Poll;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -104,6 +107,28 @@ pub async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, peer))
+}
+
+/// A descriptor that is given up when there is no other, so that a connection that cannot be kept
+/// is at least refused: its client would wait in the queue otherwise.
+#[derive(Debug, Default)]
+pub struct SpareDescriptor(Option<File>);
+
+impl SpareDescriptor {
+    /// Sees to it that there is one, if the system gives it.
+    pub fn keep(&mut self) {
+        if self.0.is_none() {
+            self.0 = File::open("/dev/null").ok();
+        }
+    }
+
+    /// Closes the next connection, if there is one. `false` when even that cannot be done, so
+    /// that it is better to wait.
+    pub async fn refuse_one(&mut self, listener: &TcpListener) -> bool {
+        let had_one = self.0.take().is_some();
+        let accepted = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
+        had_one && !matches!(accepted, Poll::Ready(Err(_)))
+    }
 }
 
 /// Where the client wanted to connect before the connection was redirected here; `None` when it

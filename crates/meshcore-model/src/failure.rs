@@ -37,6 +37,8 @@ pub enum Kind {
     Undecided,
     /// A limit on connections or requests is reached.
     Overflow,
+    /// The process has too little memory left to take it on.
+    Overload,
     /// The connection to the upstream could not be made.
     UpstreamRefused,
     /// The connection to the upstream was not made in time.
@@ -83,6 +85,7 @@ impl Kind {
             | Self::NoEndpoint
             | Self::Undecided
             | Self::Overflow
+            | Self::Overload
             | Self::UpstreamRefused
             | Self::UpstreamConnectTimeout
             | Self::UpstreamTls
@@ -116,6 +119,7 @@ impl Kind {
             | Self::NoEndpoint
             | Self::Undecided
             | Self::Overflow
+            | Self::Overload
             | Self::UpstreamRefused
             | Self::UpstreamConnectTimeout
             | Self::UpstreamTls
@@ -140,6 +144,7 @@ impl Kind {
             Self::NoCluster => Some(Flag::NoCluster),
             Self::NoEndpoint => Some(Flag::NoHealthyUpstream),
             Self::Overflow => Some(Flag::UpstreamOverflow),
+            Self::Overload => Some(Flag::OverloadManager),
             Self::UpstreamRefused | Self::UpstreamConnectTimeout | Self::UpstreamTls => {
                 Some(Flag::UpstreamConnectionFailure)
             }
@@ -170,6 +175,7 @@ impl Kind {
             Self::Denied => "rbac_access_denied",
             Self::Undecided => "policy_undecided",
             Self::Overflow => "upstream_overflow",
+            Self::Overload => "overload",
             Self::UpstreamRefused => "upstream_connect_refused",
             Self::UpstreamConnectTimeout => "upstream_connect_timeout",
             Self::UpstreamTls => "upstream_tls_failure",
@@ -202,6 +208,7 @@ impl Kind {
             Self::Denied => "RBAC: access denied",
             Self::Undecided => "access denied: policy could not decide",
             Self::Overflow => "upstream overflow: too many connections or requests",
+            Self::Overload => "overloaded, try again later",
             Self::UpstreamRefused => "upstream refused the connection",
             Self::UpstreamConnectTimeout => "upstream connect timeout",
             Self::UpstreamTls => "upstream TLS failure",
@@ -238,6 +245,7 @@ impl Kind {
             | Self::Denied
             | Self::Undecided
             | Self::Overflow
+            | Self::Overload
             | Self::UpstreamClosed
             | Self::UpstreamReset
             | Self::UpstreamProtocol
@@ -316,10 +324,12 @@ pub enum Flag {
     DownstreamProtocolError,
     /// `UPE`.
     UpstreamProtocolError,
+    /// `OM`.
+    OverloadManager,
 }
 
 impl Flag {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::NoHealthyUpstream,
         Self::UpstreamConnectionFailure,
         Self::UpstreamOverflow,
@@ -335,6 +345,7 @@ impl Flag {
         Self::StreamIdleTimeout,
         Self::DownstreamProtocolError,
         Self::UpstreamProtocolError,
+        Self::OverloadManager,
     ];
 
     /// Short form, as in logs and labels.
@@ -355,6 +366,7 @@ impl Flag {
             Self::StreamIdleTimeout => "SI",
             Self::DownstreamProtocolError => "DPE",
             Self::UpstreamProtocolError => "UPE",
+            Self::OverloadManager => "OM",
         }
     }
 }

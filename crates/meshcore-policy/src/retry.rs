@@ -65,6 +65,7 @@ fn retries_failure(policy: &RetryPolicy, kind: Kind, sent: bool) -> bool {
         | Kind::Denied
         | Kind::Undecided
         | Kind::Overflow
+        | Kind::Overload
         | Kind::UpstreamProtocol
         | Kind::FaultInjected
         | Kind::DownstreamClosed

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use meshcore_io::original_destination;
+use meshcore_io::{SpareDescriptor, original_destination};
 use meshcore_model::{MeshSni, MtlsMode, Protocol};
-use meshcore_snapshot::{InboundPort, Snapshot};
+use meshcore_snapshot::InboundPort;
 use meshcore_telemetry::{Counter, Gauge, Labelled};
 use meshcore_tls::{ClientHello, Refusal, alpn, client_hello};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,11 +16,12 @@ use crate::buffer::Buffer;
 use crate::client::{Client, Direction};
 use crate::detect::{Detected, detect};
 use crate::opaque::{serve_inbound, serve_outbound};
+use crate::overload::is_refusing;
 use crate::serve_h1::serve_h1;
 use crate::serve_h2::serve_h2;
 use crate::stream::{Prefixed, Stream};
 use crate::waits::{Wait, Waiting};
-use crate::worker::Worker;
+use crate::worker::{Pinned, Worker};
 
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,10 +31,13 @@ pub(crate) enum Purpose {
     Hbone,
 }
 
+/// Reason for a connection closed since it began with no version of HTTP.
+const NOT_HTTP: &str = "not HTTP";
+
 /// Limit for a TLS handshake.
 const HANDSHAKE_S: u64 = 10;
 
-/// Pause after the system had no descriptor for a connection.
+/// Pause after the system could not give us a connection, nor take it from the queue.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts connections for ever, each served by a task of its own.
@@ -43,23 +47,34 @@ pub(crate) async fn accept_all(worker: Rc<Worker>, listener: Rc<TcpListener>, pu
         Purpose::Inbound => Counter::InboundConnections,
         Purpose::Hbone => Counter::HboneConnections,
     };
+    let mut spare = SpareDescriptor::default();
     loop {
+        spare.keep();
         match meshcore_io::accept(&listener).await {
+            Ok((refused, _peer)) if is_refusing() => {
+                worker.recorder.count(Counter::ConnectionsRefused, 1);
+                drop(refused);
+            }
             Ok((stream, peer)) => {
                 worker.recorder.count(counter, 1);
-                let served = Served::begin(&worker);
                 let wait = worker.waits.enter(); // now, so that a drain that begins waits for it
+                let serving = wait.serving();
+                let served = Served::begin(&worker);
                 let worker = Rc::clone(&worker);
-                tokio::task::spawn_local(async move {
+                let task = tokio::task::spawn_local(async move {
                     serve(&worker, (stream, peer), purpose, &wait).await;
                     drop(served);
                 });
+                serving.by(task.abort_handle());
             }
             // One connection that was gone before we looked is no reason to wait.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
             Err(_exhausted) => {
                 worker.recorder.count(Counter::ConnectionsRefused, 1);
-                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                worker.shared.overload.lacked_descriptor();
+                if !spare.refuse_one(&listener).await {
+                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                }
             }
         }
     }
@@ -107,8 +122,12 @@ async fn serve(
     let stream = Stream::Tcp(stream);
     let accepted = match purpose {
         Purpose::Outbound => Some(accept_outbound(worker, client, stream)),
-        // Boxed, so that what the handshake alone needs is gone after it.
-        Purpose::Inbound => Box::pin(accept_inbound(worker, client, (stream, wait))).await,
+        // Boxed one by one, so that what a stage alone needs is gone after it.
+        Purpose::Inbound => match Box::pin(accept_inbound(worker, client, (stream, wait))).await {
+            Some(Inbound::Mesh(hailed)) => Box::pin(accept_mtls(worker, hailed, wait)).await,
+            Some(Inbound::Other(accepted)) => Some(accepted),
+            None => None,
+        },
         Purpose::Hbone => return Box::pin(accept_hbone(worker, client, stream, wait)).await,
     };
     if let Some(accepted) = accepted {
@@ -132,18 +151,34 @@ fn accept_outbound(worker: &Worker, client: Client, stream: Stream) -> Box<Accep
     Box::new(Accepted { client, stream, buffer: Buffer::new(), declared })
 }
 
+/// What comes to an inbound port.
+enum Inbound {
+    /// It begins with the hello of a handshake that is ours.
+    Mesh(Box<Hailed>),
+    Other(Box<Accepted>),
+}
+
+/// A connection that begins with a hello for us, which is in the buffer.
+struct Hailed {
+    snapshot: Pinned,
+    client: Client,
+    stream: Stream,
+    buffer: Buffer,
+}
+
 /// Mutual TLS, plain text, or TLS that is not ours: as the port takes it.
 async fn accept_inbound(
     worker: &Rc<Worker>,
     client: Client,
     (stream, wait): (Stream, &Wait),
-) -> Option<Box<Accepted>> {
+) -> Option<Inbound> {
     let snapshot = worker.snapshot();
     let by_address = client.original.and_then(|address| snapshot.inbound.port(address.port()));
     let port = by_address.or_else(|| snapshot.inbound.only());
     let mut buffer = Buffer::new();
     if port.is_some_and(passes_through) {
-        return accept_plain(worker, client, port, ((stream, buffer), Hello::Unread));
+        let side = ((stream, buffer), Hello::Unread);
+        return accept_plain(worker, client, port, side).map(Inbound::Other);
     }
     let within_s = snapshot.settings.detection_timeout_ms.div_ceil(1000);
     let mut stream = stream;
@@ -151,16 +186,17 @@ async fn accept_inbound(
         Ok(hello) => hello,
         Err(_gone) => return None,
     };
-    match hello {
+    let (client, said) = match hello {
         Some(hello) if port.map_or_else(|| hello.is_mesh_alpn(), |port| is_ours(port, &hello)) => {
-            accept_mtls(worker, &snapshot, client, ((stream, buffer), wait)).await
+            let snapshot = Rc::clone(&snapshot);
+            return Some(Inbound::Mesh(Box::new(Hailed { snapshot, client, stream, buffer })));
         }
         Some(hello) => {
-            let client = Client { sni: hello.server_name().map(Box::from), ..client };
-            accept_plain(worker, client, port, ((stream, buffer), Hello::Foreign))
+            (Client { sni: hello.server_name().map(Box::from), ..client }, Hello::Foreign)
         }
-        None => accept_plain(worker, client, port, ((stream, buffer), Hello::None)),
-    }
+        None => (client, Hello::None),
+    };
+    accept_plain(worker, client, port, ((stream, buffer), said)).map(Inbound::Other)
 }
 
 /// What the first bytes of a plain connection were.
@@ -227,10 +263,10 @@ async fn read_rest_of_hello(
 
 async fn accept_mtls(
     worker: &Rc<Worker>,
-    snapshot: &Snapshot,
-    client: Client,
-    ((stream, buffer), wait): ((Stream, Buffer), &Wait),
+    hailed: Box<Hailed>,
+    wait: &Wait,
 ) -> Option<Box<Accepted>> {
+    let Hailed { snapshot, client, stream, buffer } = *hailed;
     let side = ((stream, buffer), wait);
     let (stream, client) = secure(worker, client, side, alpn::INBOUND).await?;
     let by_address = client.original.and_then(|address| snapshot.inbound.port(address.port()));
@@ -298,7 +334,8 @@ async fn secure(
         return None;
     };
     let config = tls.server_config(names).ok()?;
-    let accepting = TlsAcceptor::from(config).accept(Prefixed::new(buffer, stream));
+    // Boxed, since a client may stop here: waiting moves it, and a future keeps what it has moved.
+    let accepting = Box::pin(TlsAcceptor::from(config).accept(Prefixed::new(buffer, stream)));
     let stream = match wait.within(HANDSHAKE_S, Waiting::Busy, accepting).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
@@ -351,7 +388,15 @@ pub(crate) async fn serve_inner(worker: &Rc<Worker>, client: Client, stream: Str
 async fn serve_accepted(worker: &Rc<Worker>, mut accepted: Box<Accepted>, wait: &Wait) {
     let within_s = worker.snapshot().settings.detection_timeout_ms.div_ceil(1000);
     let Accepted { stream, buffer, declared, .. } = &mut *accepted;
-    let Ok(detected) = detect(stream, buffer, *declared, (wait, within_s)).await else { return };
+    let detected = match detect(stream, buffer, *declared, (wait, within_s)).await {
+        Ok(detected) => detected,
+        Err(error) => {
+            if error.kind() == std::io::ErrorKind::InvalidData {
+                worker.recorder.count_by(Labelled::RequestsRejected, NOT_HTTP, 1);
+            }
+            return;
+        }
+    };
     let Accepted { client, stream, buffer, .. } = *accepted;
     match (detected, client.direction) {
         (Detected::Http1, _) => serve_h1(worker, &client, stream, buffer, wait).await,

@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::overload::{Pressure, pressure};
+
 /// Size of a pooled buffer. Source: measured; a head and a small body fit, and four of them are
 /// one TLS read.
 pub(crate) const POOLED_BYTES: usize = 16 * 1024;
@@ -20,6 +22,10 @@ const MAX_BYTES: usize = 128 * 1024;
 
 /// Buffers a worker keeps for reuse.
 const MAX_POOLED: usize = 256;
+
+/// What waits for its rest is kept in as much memory as it needs, up to this: a client that sends
+/// byte by byte makes all of it be copied for each.
+const SETTLED_BYTES: usize = 4 * 1024;
 
 thread_local! {
     /// The buffer that was given back last, which is mostly the next to be taken.
@@ -71,9 +77,12 @@ impl Buffer {
             let read = Pin::new(from).poll_read(cx, &mut room);
             let count = room.filled().len();
             self.extend(count);
+            if read.is_pending() {
+                self.settle();
+            }
             return read.map_ok(|()| count);
         }
-        let mut bytes = take_pooled();
+        let mut bytes = take_pooled()?;
         let mut room = ReadBuf::new(&mut bytes);
         let read = Pin::new(from).poll_read(cx, &mut room);
         let count = room.filled().len();
@@ -89,10 +98,11 @@ impl Buffer {
     ///
     /// # Errors
     ///
-    /// `OutOfMemory` when the buffer has grown to its limit and is still full.
+    /// `OutOfMemory` when the buffer has grown to its limit and is still full, or would have to
+    /// grow while memory is critical.
     pub(crate) fn room(&mut self) -> io::Result<&mut [u8]> {
         if self.bytes.is_empty() {
-            self.bytes = take_pooled();
+            self.bytes = take_pooled()?;
             self.filled = 0..0;
         }
         if self.filled.end == self.bytes.len() {
@@ -114,13 +124,30 @@ impl Buffer {
         }
     }
 
+    /// Keeps no more memory than for what is held, if that is little.
+    fn settle(&mut self) {
+        if self.bytes.len() == POOLED_BYTES && self.filled.len() <= SETTLED_BYTES {
+            let held = self.data().to_vec();
+            self.filled = 0..held.len();
+            put_pooled(std::mem::replace(&mut self.bytes, held));
+        }
+    }
+
     fn make_room(&mut self) -> io::Result<()> {
+        if self.bytes.len() < POOLED_BYTES {
+            let mut larger = take_pooled()?;
+            let held = self.data();
+            larger.iter_mut().zip(held).for_each(|(to, from)| *to = *from);
+            self.filled = 0..held.len();
+            self.bytes = larger;
+            return Ok(());
+        }
         if self.filled.start > 0 {
             self.bytes.copy_within(self.filled.clone(), 0);
             self.filled = 0..self.filled.len();
             return Ok(());
         }
-        if self.bytes.len() >= MAX_BYTES {
+        if self.bytes.len() >= MAX_BYTES || pressure() == Pressure::Critical {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         self.bytes.resize(self.bytes.len().saturating_mul(2), 0);
@@ -136,12 +163,16 @@ impl Drop for Buffer {
 }
 
 #[inline]
-fn take_pooled() -> Vec<u8> {
+fn take_pooled() -> io::Result<Vec<u8>> {
     let spare = SPARE.take();
-    if spare.is_empty() {
-        return POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; POOLED_BYTES]);
+    if !spare.is_empty() {
+        return Ok(spare);
     }
-    spare
+    match POOL.with_borrow_mut(Vec::pop) {
+        Some(pooled) => Ok(pooled),
+        None if pressure() == Pressure::Critical => Err(io::ErrorKind::OutOfMemory.into()),
+        None => Ok(vec![0; POOLED_BYTES]),
+    }
 }
 
 #[inline]
@@ -195,6 +226,36 @@ mod tests {
         assert_eq!(buffer.data(), b"llo");
         buffer.consume(3);
         assert!(buffer.is_empty() && buffer.bytes.is_empty());
+    }
+
+    #[test]
+    fn what_waits_for_its_rest_holds_what_it_needs() {
+        let mut silent = Silent;
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut buffer = Buffer::new();
+        fill(&mut buffer, b"xhalf");
+        buffer.consume(1);
+        assert!(buffer.poll_fill(&mut silent, &mut cx).is_pending());
+        assert_eq!((buffer.data(), buffer.bytes.len()), (&b"half"[..], 4));
+        let mut rest = &b" a head"[..];
+        assert!(buffer.poll_fill(&mut rest, &mut cx).is_ready());
+        assert_eq!(buffer.data(), b"half a head");
+        fill(&mut buffer, &[1; SETTLED_BYTES]);
+        assert!(buffer.poll_fill(&mut silent, &mut cx).is_pending());
+        assert_eq!(buffer.bytes.len(), POOLED_BYTES, "much is not copied");
+    }
+
+    /// Has nothing to read, and does not end.
+    struct Silent;
+
+    impl AsyncRead for Silent {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            _room: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
     }
 
     #[test]

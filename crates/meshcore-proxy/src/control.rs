@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::contain::for_ever;
 use crate::hooks::HookHost;
+use crate::overload::watch_memory;
 use crate::proxy::{Begun, Options, Phase, attached_or_tell, runtime_or_tell};
 use crate::shared::Shared;
 
@@ -251,6 +252,11 @@ fn run(
             move || resolve::keep_resolved(Arc::clone(&control))
         };
         tokio::task::spawn_local(for_ever(Recorder::clone(&recorder), resolving));
+        let watching = {
+            let control = Arc::clone(&control);
+            move || watch_memory(Arc::clone(&control.shared))
+        };
+        tokio::task::spawn_local(for_ever(Recorder::clone(&recorder), watching));
         let mut counted = (0, 0);
         let mut every = tokio::time::interval(Duration::from_secs(1));
         loop {

@@ -28,7 +28,9 @@ const MAX_LINE_BYTES: usize = 8 * 1024;
 ///
 /// # Errors
 ///
-/// That of the first failed read; `UnexpectedEof` when the client left without a byte.
+/// That of the first failed read; `UnexpectedEof` when the client left without a byte, or before
+/// it was clear which HTTP it speaks; `InvalidData` for what is neither, where HTTP/2 is declared:
+/// it is an invalid preface, and closing is all the answer it needs (RFC 9113 section 3.4).
 pub(crate) async fn detect(
     stream: &mut Stream,
     buffer: &mut Buffer,
@@ -37,13 +39,17 @@ pub(crate) async fn detect(
 ) -> io::Result<Detected> {
     let classify: fn(&[u8]) -> Option<Detected> = match declared {
         Protocol::Tcp | Protocol::Tls => return Ok(Detected::Opaque),
-        Protocol::Http | Protocol::Http2 | Protocol::Grpc => classify_http,
-        Protocol::Detect => classify,
+        Protocol::Http => classify_http,
+        Protocol::Http2 | Protocol::Grpc | Protocol::Detect => classify,
     };
     let mut began_s = wait.now_s();
     loop {
-        if let Some(detected) = classify(buffer.data()) {
-            return Ok(detected);
+        match classify(buffer.data()) {
+            Some(Detected::Opaque) if declared != Protocol::Detect => {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            Some(detected) => return Ok(detected),
+            None => {}
         }
         // Where HTTP is declared, a silent client is one that has no request yet.
         let limit_s = match (declared, buffer.is_empty()) {
@@ -56,7 +62,9 @@ pub(crate) async fn detect(
         let left_s = if limit_s == 0 { 0 } else { limit_s.saturating_sub(spent_s).max(1) };
         let was_silent = buffer.is_empty();
         match wait.within(left_s, Waiting::Kept, stream.read_some(buffer)).await {
-            Ok(Ok(0)) if buffer.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(Ok(0)) if buffer.is_empty() || declared != Protocol::Detect => {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
             Ok(Ok(0)) => return Ok(Detected::Opaque),
             Ok(read) => {
                 read?;

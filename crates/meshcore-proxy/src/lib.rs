@@ -25,6 +25,7 @@ mod forward;
 mod h2_client;
 pub mod hooks;
 mod opaque;
+mod overload;
 mod pipeline;
 mod pool;
 mod proxy;

@@ -21,6 +21,7 @@ use crate::contain::poll_contained;
 use crate::counted::Counted;
 use crate::exchange::{After, Exchange};
 use crate::forward::forward;
+use crate::overload::is_refusing;
 use crate::record::Record;
 use crate::route::route;
 use crate::shape::shape;
@@ -72,6 +73,10 @@ pub(crate) struct Walk<'w> {
 impl Walk<'_> {
     async fn all_stages(&mut self, exchange: &mut Exchange<'_>) -> Result<After, Failure> {
         let snapshot = self.snapshot;
+        if is_refusing() {
+            exchange.reply.close();
+            return Err(Kind::Overload.into());
+        }
         let routed = route(self, snapshot, exchange).await?;
         self.record.port = routed.port;
         let authorized = authorize(self, routed, exchange).await?;

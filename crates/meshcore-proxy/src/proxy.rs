@@ -247,6 +247,11 @@ impl Proxy {
         self.shared.registry.totals()
     }
 
+    /// What people are to be told that has happened since the last call: a line each.
+    pub fn take_notices(&self) -> Vec<String> {
+        self.shared.overload.take_notices()
+    }
+
     /// Opens the access log's file by its name again, after it was renamed.
     pub fn reopen_logs(&self) {
         self.control.reopen_logs();
@@ -365,9 +370,11 @@ fn run_worker(
         drop(begun);
         let ticking = worker.spawn_for_ever(Worker::tick);
         let yielding = worker.spawn_for_ever(Worker::yield_connections);
+        let relieving = worker.spawn_for_ever(Worker::relieve);
         worker.run_until_drained(phase, accepting, within).await;
         ticking.abort();
         yielding.abort();
+        relieving.abort();
         worker.access.flush(&worker);
         worker.telemetry.flush(&worker);
     });

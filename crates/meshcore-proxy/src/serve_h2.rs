@@ -71,6 +71,22 @@ pub(crate) async fn serve_h2(
     stream: Prefixed,
     wait: &Wait,
 ) {
+    // Boxed, since the beginning needs more than what comes after it.
+    let Some((mut connection, drain)) = Box::pin(begin(stream)).await else { return };
+    accept_all(worker, client, (&mut connection, &drain), wait).await;
+    // What was answered last still has to be written.
+    let rest = poll_fn(|cx| {
+        let closed = connection.poll_closed(cx);
+        match drain.poll_drain(cx) {
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(())) | Poll::Pending => closed.map(|_ended| ()),
+        }
+    });
+    let _late = tokio::time::timeout(PREFACE, rest).await;
+}
+
+/// Says and hears the first bytes of HTTP/2; `None` when they do not come.
+async fn begin(stream: Prefixed) -> Option<(Requests, Drain<Prefixed>)> {
     let (io, drain) = DeferredIo::new(stream);
     let mut builder = h2::server::Builder::new();
     builder
@@ -94,17 +110,8 @@ pub(crate) async fn serve_h2(
             }
         }),
     );
-    let Ok(Ok(mut connection)) = begun.await else { return };
-    accept_all(worker, client, (&mut connection, &drain), wait).await;
-    // What was answered last still has to be written.
-    let rest = poll_fn(|cx| {
-        let closed = connection.poll_closed(cx);
-        match drain.poll_drain(cx) {
-            Poll::Ready(Err(_)) => Poll::Ready(()),
-            Poll::Ready(Ok(())) | Poll::Pending => closed.map(|_ended| ()),
-        }
-    });
-    let _late = tokio::time::timeout(PREFACE, rest).await;
+    let connection = begun.await.ok()?.ok()?;
+    Some((connection, drain))
 }
 
 async fn accept_all(

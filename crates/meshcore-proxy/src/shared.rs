@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use crate::access::AccessLog;
 use crate::control::with_first_answers;
 use crate::hooks::HookHost;
+use crate::overload::Overload;
 use crate::pool::Usage;
 
 /// Shared by all workers and the control thread.
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) access: RwLock<Option<Arc<AccessLog>>>,
     /// Where we listen.
     pub(crate) listen: Listen,
+    pub(crate) overload: Overload,
     change: Mutex<Change>,
     changed: Notify,
     /// A request waits for a connection of a full cluster.
@@ -75,6 +77,7 @@ impl Shared {
             hooks,
             access: RwLock::new(None),
             listen,
+            overload: Overload::default(),
             change: Mutex::new(Change { writer, hooks: snapshot.1 }),
             changed: Notify::new(),
             scarce: Notify::new(),

@@ -2,7 +2,8 @@
 //!
 //! Each connection has one entry with a deadline in whole seconds. A ticker looks at all entries
 //! once a second and wakes those whose time is over; draining wakes those that are idle, and those
-//! that are kept for a next request once none has come for a while.
+//! that are kept for a next request once none has come for a while. Want of memory ends idle ones
+//! too, and connections that are cut off.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -10,12 +11,14 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use tokio::task::AbortHandle;
+
 /// Why a wait ended without its future.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interrupted {
     /// The limit was reached.
     Expired,
-    /// The process is draining and the connection was idle.
+    /// The process drains, or memory is short, and the connection was idle.
     Draining,
 }
 
@@ -37,6 +40,8 @@ pub(crate) struct Waits {
     entries: RefCell<Entries>,
     now_s: Cell<u64>,
     draining: Cell<bool>,
+    /// Memory is short.
+    pressed: Cell<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +57,8 @@ struct Entry {
     waiting: Cell<Waiting>,
     /// Rounds of a drain that this wait has seen.
     rounds: Cell<u32>,
+    /// The task that serves the connection.
+    task: RefCell<Option<AbortHandle>>,
 }
 
 impl Entry {
@@ -73,6 +80,17 @@ pub(crate) struct Wait {
     slot: usize,
 }
 
+/// A connection whose task is not known yet.
+#[derive(Debug)]
+pub(crate) struct Serving(Rc<Entry>);
+
+impl Serving {
+    /// The connection can be cut off from now on.
+    pub(crate) fn by(self, task: AbortHandle) {
+        *self.0.task.borrow_mut() = Some(task);
+    }
+}
+
 const NEVER: u64 = u64::MAX;
 
 /// Rounds of a drain that a kept connection waits for a request: half a second, when there is one
@@ -88,6 +106,7 @@ impl Waits {
             deadline_s: Cell::new(NEVER),
             waiting: Cell::new(Waiting::Busy),
             rounds: Cell::new(0),
+            task: RefCell::new(None),
         });
         let mut entries = self.entries.borrow_mut();
         let slot = entries.free.pop().unwrap_or(entries.slots.len());
@@ -126,9 +145,39 @@ impl Waits {
         });
     }
 
+    /// Ends idle waits as long as memory is short.
+    pub(crate) fn press(&self, is_pressed: bool) {
+        self.pressed.set(is_pressed);
+        if is_pressed {
+            self.wake(|entry| entry.waiting.get() == Waiting::Idle);
+        }
+    }
+
+    /// Cuts off the connections that are chosen; how many they were.
+    pub(crate) fn cut(&self, mut is_chosen: impl FnMut() -> bool) -> u64 {
+        let entries = self.entries.borrow();
+        let tasks = entries.slots.iter().flatten().map(|entry| entry.task.borrow_mut());
+        let mut cut = 0_u64;
+        for mut task in tasks.filter(|task| task.is_some()) {
+            if is_chosen()
+                && let Some(task) = task.take()
+            {
+                task.abort(); // it ends at its next turn, not now
+                cut = cut.saturating_add(1);
+            }
+        }
+        cut
+    }
+
     /// Whether the process is draining.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Whether a wait is ended, whatever its limit.
+    fn gives_up(&self, entry: &Entry, waiting: Waiting) -> bool {
+        self.is_draining() && entry.is_given_up(waiting)
+            || self.pressed.get() && waiting == Waiting::Idle
     }
 
     fn wake(&self, which: impl Fn(&Entry) -> bool) {
@@ -143,6 +192,11 @@ impl Waits {
 }
 
 impl Wait {
+    /// Where to tell, once it is known, which task serves the connection.
+    pub(crate) fn serving(&self) -> Serving {
+        Serving(Rc::clone(&self.entry))
+    }
+
     /// Whole seconds since the worker began.
     pub(crate) fn now_s(&self) -> u64 {
         self.waits.now_s()
@@ -167,7 +221,7 @@ impl Wait {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
-            if self.waits.is_draining() && self.entry.is_given_up(waiting) {
+            if self.waits.gives_up(&self.entry, waiting) {
                 return Poll::Ready(Err(Interrupted::Draining));
             }
             if self.waits.now_s() >= deadline_s {
@@ -268,6 +322,36 @@ mod tests {
                 7
             });
             assert_eq!(again.await, Ok(7));
+        });
+    }
+
+    #[test]
+    fn want_of_memory_ends_idle_waits_and_cuts_what_is_chosen() {
+        run(async {
+            let waits = Rc::new(Waits::default());
+            let (idle, kept) = (waits.enter(), waits.enter());
+            waits.press(true);
+            let idle = idle.within(9, Waiting::Idle, pending::<()>()).await;
+            assert_eq!(idle, Err(Interrupted::Draining));
+            let kept = kept.within(9, Waiting::Kept, async { tokio::task::yield_now().await });
+            assert_eq!(kept.await, Ok(()), "a request of HTTP/1 may be on its way");
+            waits.press(false);
+            let (one, other) = (waits.enter(), waits.enter());
+            let tasks: Vec<_> = [one, other]
+                .map(|wait| {
+                    let serving = wait.serving();
+                    let task = tokio::spawn(pending::<()>());
+                    serving.by(task.abort_handle());
+                    (wait, task)
+                })
+                .into();
+            let mut turn = 0;
+            assert_eq!(waits.cut(|| std::mem::replace(&mut turn, 1) == 0), 1);
+            assert_eq!(waits.cut(|| false), 0);
+            assert_eq!(waits.cut(|| true), 1, "none twice");
+            for (_wait, task) in tasks {
+                assert!(task.await.unwrap_err().is_cancelled());
+            }
         });
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use meshcore_balance::{Cursors, Health, Loads, Outliers};
+use meshcore_io::release_free_memory;
 use meshcore_model::{Failure, Identity, Kind, ServiceLabels, WorkloadLabels};
 use meshcore_snapshot::{Cluster, ClusterId, Reader, Snapshot};
 use meshcore_telemetry::{Counter, Labelled, Recorder};
@@ -20,6 +21,7 @@ use crate::client::Client;
 use crate::contain::for_ever;
 use crate::dial::UpstreamKey;
 use crate::hooks::DecisionCache;
+use crate::overload::{Pressure, pressure};
 use crate::pool::{Full, Pools, Usage};
 use crate::proxy::Phase;
 use crate::shared::Shared;
@@ -72,7 +74,13 @@ const MAX_STRANGERS: usize = 256;
 /// How often a drain looks whether all connections have ended.
 pub(crate) const DRAIN_POLL: Duration = Duration::from_millis(20);
 
-/// Ticks between two times that unused buffers are given back.
+/// While memory is critical, one connection of so many is cut off, again and again.
+const CUT_ONE_OF: u64 = 8;
+
+/// How long it may take until less is used.
+const RELIEF_PAUSE: Duration = Duration::from_millis(50);
+
+/// Seconds between two times that unused memory is given back.
 const TRIM_EVERY_S: u64 = 10;
 
 impl Worker {
@@ -282,6 +290,7 @@ impl Worker {
             self.pools.sweep(now_s, self.shared.trust_epoch());
             if now_s.is_multiple_of(TRIM_EVERY_S) {
                 trim_pool(KEPT_BUFFERS);
+                release_free_memory();
             }
             drop(self.snapshot());
             self.access.flush(&self);
@@ -295,6 +304,30 @@ impl Worker {
             let wanted = self.shared.connection_wanted();
             self.pools.yield_wanted();
             wanted.await;
+        }
+    }
+
+    /// Ends what can be ended while memory is short, for ever.
+    pub(crate) async fn relieve(self: Rc<Self>) {
+        let mut before = Pressure::None;
+        loop {
+            let looked = self.shared.overload.looked();
+            let now = pressure();
+            self.waits.press(now > Pressure::None);
+            // Not at the first look: who was just told to go has said so by the second.
+            if now == Pressure::Critical && before > Pressure::None {
+                let cut = self.waits.cut(|| self.random().is_multiple_of(CUT_ONE_OF));
+                self.recorder.count(Counter::ConnectionsCut, cut);
+                tokio::task::yield_now().await; // they end, and free what they had
+            }
+            before = now;
+            if now == Pressure::None {
+                looked.await;
+            } else {
+                trim_pool(0);
+                release_free_memory();
+                tokio::time::sleep(RELIEF_PAUSE).await;
+            }
         }
     }
 

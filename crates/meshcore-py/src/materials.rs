@@ -22,19 +22,23 @@ impl Materials {
 #[pymethods]
 impl Materials {
     /// Reads PEM: the chain (leaf first), its key, and the roots of each trust domain.
-    /// `aliases` are pairs of a trust domain and the one whose roots vouch for it.
+    /// `aliases` are pairs of a trust domain and the one whose roots vouch for it, `revocations`
+    /// pairs of a trust domain and the CRLs of its authorities.
     #[new]
-    #[pyo3(signature = (certificate, key, roots, aliases = Vec::new()))]
+    #[pyo3(signature = (certificate, key, roots, aliases = Vec::new(), revocations = Vec::new()))]
     #[expect(clippy::needless_pass_by_value, reason = "owned, to go where Python is not")]
+    #[expect(clippy::too_many_arguments, reason = "each is a file of its own")]
     fn new(
         py: Python<'_>,
         certificate: PyBackedBytes,
         key: PyBackedBytes,
         roots: Vec<(String, PyBackedBytes)>,
         aliases: Vec<(String, String)>,
+        revocations: Vec<(String, PyBackedBytes)>,
     ) -> PyResult<Self> {
         let read = || -> Result<_, Error> {
             let bundle = TrustBundle::from_pem(roots)?.with_aliases(aliases)?;
+            let bundle = bundle.with_revocations(revocations)?;
             Ok(meshcore_tls::Materials::from_pem(&certificate, &key, bundle)?)
         };
         Ok(Self(py.detach(read)?))

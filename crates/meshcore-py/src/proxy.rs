@@ -215,6 +215,11 @@ impl Proxy {
         self.hooks.invalidate();
     }
 
+    /// What people are to be told that has happened since the last call.
+    fn take_notices(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.read(py, meshcore_proxy::Proxy::take_notices)
+    }
+
     /// Opens log files again, after they were renamed.
     fn reopen_logs(&self, py: Python<'_>) -> PyResult<()> {
         self.read(py, meshcore_proxy::Proxy::reopen_logs)

@@ -100,6 +100,18 @@ fn refuse_authority(certificate: &X509Certificate<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// That an intermediate may sign certificates, if it says what its key is for: the path does not
+/// ask. Source: RFC 5280 section 6.1.4 (n).
+pub(crate) fn may_sign(der: &[u8]) -> Result<(), Refusal> {
+    let certificate = parse(der)?;
+    let usage =
+        certificate.key_usage().map_err(|_| Refusal::Malformed("key usage cannot be read"))?;
+    if usage.is_some_and(|extension| !extension.value.key_cert_sign()) {
+        return Err(Refusal::WrongPurpose("signing certificates"));
+    }
+    Ok(())
+}
+
 /// The one URI among the names. DNS, IP and email names may stand beside it, as SPIRE issues
 /// them; every other kind is refused, since two parsers may read it in two ways.
 fn only_uri<'a>(certificate: &'a X509Certificate<'_>) -> Result<&'a str, Refusal> {

@@ -22,6 +22,7 @@ mod mesh;
 mod originate;
 mod provider;
 mod refusal;
+mod revocation;
 mod sessions;
 mod shared;
 #[cfg(test)]

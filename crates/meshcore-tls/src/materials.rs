@@ -57,6 +57,9 @@ pub enum MaterialsError {
     /// A root that may not sign certificates.
     #[error("root {0:?} is not a CA certificate, put only roots into the trust bundle")]
     NotAuthority(String),
+    /// A list of certificates that were taken back.
+    #[error("revocation list cannot be used: {0}, give X.509 CRLs as PEM")]
+    RevocationList(String),
     /// The leaf is one that we would refuse from a peer.
     #[error(transparent)]
     Refused(#[from] Refusal),

@@ -49,6 +49,12 @@ pub enum Refusal {
         /// Beginning of validity in unix seconds.
         not_before: u64,
     },
+    /// Taken back by its issuer, itself or an intermediate of its chain.
+    #[error("certificate was revoked by its issuer")]
+    Revoked,
+    /// Whether it was taken back is not known: the list of its issuer is past its end.
+    #[error("revocation list of the certificate's issuer is out of date, get a new one")]
+    StaleRevocations,
     /// A valid identity that this connection was not made for.
     #[error("peer is {presented}, expected {expected}")]
     Unexpected {
@@ -94,6 +100,8 @@ impl Refusal {
             Self::WrongPurpose(_) => "wrong_purpose",
             Self::Expired { .. } => "expired",
             Self::NotYetValid { .. } => "not_yet_valid",
+            Self::Revoked => "revoked",
+            Self::StaleRevocations => "stale_revocations",
             Self::Unexpected { .. } => "unexpected_identity",
             Self::NoCertificate => "no_certificate",
             Self::Chain(_) => "chain",
@@ -114,6 +122,8 @@ impl Refusal {
             webpki::Error::CertNotValidYet { not_before, .. } => {
                 Self::NotYetValid { not_before: not_before.as_secs() }
             }
+            webpki::Error::CertRevoked => Self::Revoked,
+            webpki::Error::CrlExpired { .. } => Self::StaleRevocations,
             webpki::Error::RequiredEkuNotFoundContext(_) => Self::WrongPurpose(purpose),
             other => Self::Chain(other.to_string()),
         }
@@ -127,6 +137,7 @@ impl Refusal {
                 None => Self::Chain(inner.to_string()),
             },
             CertificateError::UnknownIssuer => Self::UnknownIssuer,
+            CertificateError::Revoked => Self::Revoked,
             CertificateError::ExpiredContext { not_after, .. } => {
                 Self::Expired { not_after: not_after.as_secs() }
             }
@@ -154,6 +165,7 @@ impl From<Refusal> for rustls::Error {
                 CertificateError::NotValidYetContext { time: now, not_before: at(not_before) }
             }
             Refusal::UnknownIssuer => CertificateError::UnknownIssuer,
+            Refusal::Revoked => CertificateError::Revoked,
             other @ (Refusal::Malformed(_)
             | Refusal::ChainTooLong(_)
             | Refusal::NoIdentity
@@ -163,6 +175,7 @@ impl From<Refusal> for rustls::Error {
             | Refusal::UnknownTrustDomain(_)
             | Refusal::IsAuthority
             | Refusal::WrongPurpose(_)
+            | Refusal::StaleRevocations
             | Refusal::Unexpected { .. }
             | Refusal::NoCertificate
             | Refusal::Chain(_)) => CertificateError::Other(OtherError(Arc::new(other))),

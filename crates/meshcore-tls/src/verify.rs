@@ -2,7 +2,7 @@
 //!
 //! A chain is good if its leaf reads strictly as one SPIFFE identity, the identity's trust
 //! domain is in the bundle, and the chain leads to a root *of that domain*, with the right
-//! purpose, valid now. Names in the subject are never looked at. Name constraints on authorities
+//! purpose, valid now, and none of it taken back. Names in the subject are never looked at. Name constraints on authorities
 //! are enforced by webpki, which refuses every URI constraint rather than to interpret it.
 //!
 //! Source: RFC 5280 section 6, SPIFFE X509-SVID section 5, docs of rustls-webpki 0.103.
@@ -18,6 +18,7 @@ use crate::expected::Expected;
 use crate::leaf::{self, Leaf};
 use crate::provider::{checks_signatures, digest, provider};
 use crate::refusal::Refusal;
+use crate::revocation;
 use crate::shared::Shared;
 use crate::verified::Verified;
 
@@ -83,22 +84,21 @@ fn verify_parts(
     let roots = bundle
         .anchors(domain, now)
         .ok_or_else(|| Refusal::UnknownTrustDomain(domain.to_owned()))?;
-    webpki::EndEntityCert::try_from(end_entity)
-        .and_then(|parsed| {
-            let algorithms = provider().signature_verification_algorithms.all;
-            parsed
-                .verify_for_usage(
-                    algorithms,
-                    &roots.anchors,
-                    intermediates,
-                    now,
-                    role.usage(),
-                    None,
-                    None,
-                )
-                .map(|_| ())
-        })
-        .map_err(|error| Refusal::from_webpki(error, role.purpose()))?;
+    let lists: Vec<_> = roots.revocations.iter().map(|of| of.list()).collect();
+    let refused = |error| Refusal::from_webpki(error, role.purpose());
+    let parsed = webpki::EndEntityCert::try_from(end_entity).map_err(refused)?;
+    let path = parsed
+        .verify_for_usage(
+            provider().signature_verification_algorithms.all,
+            &roots.anchors,
+            intermediates,
+            now,
+            role.usage(),
+            revocation::options(&lists),
+            None,
+        )
+        .map_err(refused)?;
+    path.intermediate_certificates().try_for_each(|issuer| leaf::may_sign(&issuer.der()))?;
     let (not_before, not_after) = common_validity(&leaf, intermediates, roots.not_after)?;
     let leaf = Arc::new(leaf);
     shared.verified.remember(key, Verified { leaf: Arc::clone(&leaf), not_before, not_after });

@@ -156,6 +156,15 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
             envvar=_env("CA"), exists=True, dir_okay=False, help="Roots that are trusted (PEM)."
         ),
     ] = None,
+    crl: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=_env("CRL"),
+            exists=True,
+            dir_okay=False,
+            help="Certificates that were taken back (CRLs, PEM), read again when it changes.",
+        ),
+    ] = None,
     cert_ttl: Annotated[
         str,
         typer.Option(
@@ -249,7 +258,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
             outbound_port, inbound_port, hbone_port, admin_port, health_port, metrics_port
         ),
         application=_application(app),
-        files=_files(cert, key, ca),
+        files=_files(cert, key, ca, crl),
         certificate_ttl_seconds=max(1, duration_ms(cert_ttl) // 1000),
         plugins=tuple(str(path.absolute()) for path in plugin or ()),
         isolate_plugins=isolate_plugins,
@@ -302,13 +311,14 @@ def _application(text: str | None) -> str | None:
     return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
 
 
-def _files(cert: Path | None, key: Path | None, ca: Path | None) -> Files | None:
-    given = [str(path.absolute()) for path in (cert, key, ca) if path]
-    if not given:
+def _files(cert: Path | None, key: Path | None, ca: Path | None, crl: Path | None) -> Files | None:
+    if not (cert or key or ca or crl):
         return None
-    if len(given) != 3:  # noqa: PLR2004 - the three of them
-        raise typer.BadParameter("they belong together", param_hint="--cert, --key, --ca")
-    return Files(*given)
+    if not (cert and key and ca):
+        hint = "--cert, --key, --ca, --crl" if crl else "--cert, --key, --ca"
+        raise typer.BadParameter("they belong together", param_hint=hint)
+    revocations = str(crl.absolute()) if crl else None
+    return Files(str(cert.absolute()), str(key.absolute()), str(ca.absolute()), revocations)
 
 
 def _access_log(text: str | None) -> str | None:

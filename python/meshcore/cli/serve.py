@@ -150,6 +150,8 @@ class Sidecar:
             if self.succession.is_orphaned():
                 _log.info("the supervisor wants no sidecar any more: ending at once")
                 return Exit.OK
+            for notice in self.proxy.take_notices():
+                _log.warning("%s", notice)
             status = self.application.status() if self.application is not None else None
             if status is not None and self.stops <= 1:
                 _log.info("the application ended with status %d", status)

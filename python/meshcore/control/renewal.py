@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from meshcore.control import authority
 from meshcore.control.settings import Files
@@ -20,7 +21,7 @@ _log = logging.getLogger("meshcore")
 # Part of a certificate's life after which it is renewed, and how far that varies, so that all
 # sidecars of a host do not renew at once.
 HALF, JITTER = 0.5, 0.05
-# How long to wait after a renewal failed.
+# How long to wait after the authority gave none.
 RETRY_SECONDS = 30.0
 # How often files that somebody else renews are looked at.
 LOOK_SECONDS = 1.0
@@ -30,6 +31,7 @@ LOOK_SECONDS = 1.0
 class Issuer:
     """Makes certificates with the development authority."""
 
+    retry_seconds: ClassVar[float] = RETRY_SECONDS
     directory: str
     identity: str
     trust_domain: str
@@ -55,8 +57,9 @@ class Issuer:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Certificates in files that somebody else renews."""
+    """Certificates in files that somebody else renews, perhaps one file after the other."""
 
+    retry_seconds: ClassVar[float] = LOOK_SECONDS
     files: Files
     trust_domain: str
     aliases: tuple[str, ...]
@@ -67,26 +70,34 @@ class Given:
         Raises:
             CertificateError: A file cannot be read or used. Says which.
         """
-        paths = (self.files.certificate, self.files.key, self.files.roots)
+        revocations = self.files.revocations
+        files = (self.files.certificate, self.files.key, self.files.roots)
+        paths = (*files, revocations) if revocations else files
         before = fingerprint(paths)  # first, so that a change while we read is seen later
-        chain, key, trusted = map(_read, paths)
+        chain, key, trusted = map(_read, files)
         _check_pem(self.files.certificate, chain, "BEGIN CERTIFICATE")
         _check_pem(self.files.key, key, "PRIVATE KEY")
         _check_pem(self.files.roots, trusted, "BEGIN CERTIFICATE")
+        revoked = _read(revocations) if revocations else None
         try:
-            materials = self._materials(chain, key, trusted)
+            materials = self._materials(chain, key, trusted, revoked)
         except CertificateError as error:
             raise CertificateError(f"{self._at_fault(trusted, error)}: {error}") from error
         return materials, lambda: fingerprint(paths) != before
 
-    def _materials(self, chain: bytes, key: bytes, trusted: bytes) -> Materials:
+    def _materials(
+        self, chain: bytes, key: bytes, trusted: bytes, revoked: bytes | None = None
+    ) -> Materials:
         aliases = [(alias, self.trust_domain) for alias in self.aliases]
-        return Materials(chain, key, [(self.trust_domain, trusted)], aliases)
+        lists = [] if revoked is None else [(self.trust_domain, revoked)]
+        return Materials(chain, key, [(self.trust_domain, trusted)], aliases, lists)
 
     def _at_fault(self, trusted: bytes, error: CertificateError) -> str:
         """Returns the file that the data plane refuses, which looks at the roots first."""
         if "private key" in str(error):
             return self.files.key
+        if "revocation list" in str(error) and self.files.revocations:
+            return self.files.revocations
         try:
             self._materials(b"", b"", trusted)
         except CertificateError as other:
@@ -105,6 +116,7 @@ class Renewal:
         """
         self._issuer = issuer
         self._look_at = 0.0
+        self._failed = ""
         self.materials, self._is_due = issuer.issue()
 
     def turn(self, use: Callable[[Materials], None]) -> None:
@@ -118,9 +130,12 @@ class Renewal:
         try:
             self.materials, self._is_due = self._issuer.issue()
         except CertificateError as error:
-            self._look_at = now + RETRY_SECONDS
-            _log.error("certificate not renewed, the one in use stays: %s", error)
+            self._look_at = now + self._issuer.retry_seconds
+            if str(error) != self._failed:
+                _log.error("certificate not renewed, the one in use stays: %s", error)
+            self._failed = str(error)
             return
+        self._failed = ""
         use(self.materials)
         _log.info("certificate renewed, serial %s", self.materials.serial)
 

@@ -46,6 +46,8 @@ class Files:
     certificate: str
     key: str
     roots: str
+    revocations: str | None = None
+    """Certificates that were taken back, as CRLs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,7 @@ def test_a_program_that_does_not_exist_is_named(mesh):
         (["--service", "review", "--port", "80"], 4, 'did you mean "reviews"?'),
         (["--service", "reviews", "--version", "v3"], 4, "none fits --version v3"),
         (["--service", "web", "--key", __file__], 2, "they belong together"),
+        (["--service", "web", "--crl", __file__], 2, "they belong together"),
         (["--service", "web", "--address", "web"], 2, "not an IP address"),
         (["--service", "web", "--app", "web:80"], 2, "not an IP address or localhost"),
         (["--service", "web", "--drain", "45"], 2, "write 45s or 45ms"),

@@ -18,6 +18,7 @@ def sidecar(tmp_path):
         settings = Settings(Wanted("web", "default"), "mesh", "0", str(tmp_path), **more)
         one = serve.Sidecar(settings, *(Mock() for _ in range(7)))
         one.proxy.wait.return_value = False
+        one.proxy.take_notices.return_value = []
         one.proxy.addresses.return_value = {"outbound": "127.0.0.1:1"}
         one.renewal.materials.identity = "spiffe://td/ns/default/sa/web"
         one.watch.is_closed = True
@@ -38,3 +39,11 @@ def test_a_fault_does_not_leave_the_application_behind(sidecar):
     with pytest.raises(ProcessLookupError):
         os.killpg(one.application._process.pid, 0)
     one.proxy.stop.assert_called()
+
+
+def test_what_the_data_plane_tells_is_logged(sidecar, caplog):
+    one = sidecar()
+    one.proxy.wait.side_effect = [False, False, True]
+    one.proxy.take_notices.side_effect = [["memory is short"], []]
+    assert one.run() == 0
+    assert [record.message for record in caplog.records] == ["memory is short"]

@@ -114,6 +114,38 @@ def test_files_are_read_again_when_they_change(tmp_path, monkeypatch):
         Renewal(Given(files, "td", ()))
 
 
+def test_files_that_are_written_one_after_the_other_are_read_when_all_are(
+    tmp_path, monkeypatch, caplog
+):
+    ca = authority.open_or_create(str(tmp_path / "ca"), "td")
+    made, other = ca.issue(IDENTITY, 3600), ca.issue(IDENTITY, 3600)
+    paths = {name: tmp_path / name for name in ("chain", "key", "roots")}
+    for path, text in zip(paths.values(), (made.chain, made.key, made.root), strict=True):
+        path.write_text(text)
+    one = Renewal(Given(Files(*map(str, paths.values())), "td", ()))
+    clock, used = Clock(monkeypatch, 0), []
+    paths["chain"].write_text(other.chain)
+    for _ in range(5):
+        clock.move(2)
+        one.turn(used.append)
+    assert used == []
+    assert caplog.text.count("private key does not belong") == 1
+    paths["key"].write_text(other.key)
+    clock.move(2)
+    one.turn(used.append)
+    assert [materials.serial.lstrip("0") for materials in used] == [other.serial.lstrip("0")]
+
+
+def test_a_revocation_list_is_read_with_the_files_and_named_when_it_is_broken(tmp_path):
+    made = authority.open_or_create(str(tmp_path / "ca"), "td").issue(IDENTITY, 3600)
+    paths = [tmp_path / name for name in ("chain", "key", "roots", "crl")]
+    for path, text in zip(paths, (made.chain, made.key, made.root, ""), strict=True):
+        path.write_text(text)
+    with pytest.raises(CertificateError) as refused:
+        Given(Files(*map(str, paths)), "td", ()).issue()
+    assert str(refused.value).startswith(f"{paths[3]}: revocation list cannot be used")
+
+
 BROKEN = "-----BEGIN {0}-----\nAAAA\n-----END {0}-----\n"
 
 

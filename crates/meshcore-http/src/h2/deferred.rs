@@ -16,6 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Bytes that are held back before writes are passed on, or made to wait.
 const HELD_BYTES: usize = 64 * 1024;
 
+/// Bytes that are read in one turn, between two drains: as many frames of nine bytes as take half a
+/// millisecond. Whoever sends more waits for the other connections of the thread.
+const READ_BYTES_A_TURN: usize = 32 * 1024;
+
 /// Memory that an idle connection keeps for its next writes.
 const KEPT_BYTES: usize = 4 * 1024;
 
@@ -23,6 +27,7 @@ const KEPT_BYTES: usize = 4 * 1024;
 /// frames become one write (and one TLS record, when this stands above TLS).
 ///
 /// Above 64 KiB a write drains first and waits if the peer does not read. Shutting down drains.
+/// A turn, which ends with a drain, reads 32 KiB at most, and what there is beyond in the next.
 /// Stays on one thread.
 #[derive(Debug)]
 pub struct DeferredIo<I> {
@@ -41,6 +46,8 @@ struct Held<I> {
     out: Vec<u8>,
     /// Bytes of `out` that have been written.
     sent: usize,
+    /// Bytes that may still be read in this turn.
+    readable: usize,
     /// Whether `io` has taken bytes that it has not been asked to flush.
     unflushed: bool,
     /// The error of a write that nobody waited for.
@@ -112,7 +119,8 @@ where
 impl<I> DeferredIo<I> {
     /// Wraps `io`; nothing is written until the handle drains or 64 KiB are held back.
     pub fn new(io: I) -> (Self, Drain<I>) {
-        let held = Held { io, out: Vec::new(), sent: 0, unflushed: false, failed: None };
+        let readable = READ_BYTES_A_TURN;
+        let held = Held { io, out: Vec::new(), sent: 0, readable, unflushed: false, failed: None };
         let held = Rc::new(RefCell::new(held));
         (Self { held: Rc::clone(&held) }, Drain { held })
     }
@@ -134,7 +142,9 @@ impl<I: AsyncWrite + Unpin> Drain<I> {
     /// The error of the write; reads and writes of the [`DeferredIo`] fail with its kind from then
     /// on, so that the connection that owns it ends with it.
     pub fn poll_drain(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.held.borrow_mut().poll_drain(cx)
+        let mut held = self.held.borrow_mut();
+        held.readable = READ_BYTES_A_TURN;
+        held.poll_drain(cx)
     }
 
     fn fails(&self, cx: &mut Context<'_>) -> bool {
@@ -227,7 +237,15 @@ impl<I: AsyncRead + Unpin> AsyncRead for DeferredIo<I> {
     ) -> Poll<io::Result<()>> {
         let mut held = self.held.borrow_mut();
         held.check()?;
-        Pin::new(&mut held.io).poll_read(cx, buf)
+        if held.readable == 0 {
+            cx.waker().wake_by_ref(); // the next turn
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        let read = Pin::new(&mut held.io).poll_read(cx, buf);
+        let count = buf.filled().len().saturating_sub(before);
+        held.readable = held.readable.saturating_sub(count);
+        read
     }
 }
 

@@ -101,6 +101,38 @@ fn garbage_on_a_port_that_declares_http_goes_nowhere() {
 }
 
 #[test]
+fn what_is_no_http_is_closed_without_an_answer_where_http2_is_declared() {
+    for protocol in ["http2", "grpc"] {
+        let application = H2Application::echo();
+        let sidecar = beside(application.address(), protocol);
+        // Source of the first: h2spec, "Sends invalid connection preface".
+        let cases: [&[u8]; 4] = [
+            b"INVALID CONNECTION PREFACE\r\n\r\n",
+            b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
+            b"\x16\x03\x01garbage",
+            b"EHLO example.com\r\n",
+        ];
+        for bytes in cases {
+            assert!(through(&sidecar, bytes).is_empty(), "{:?}", String::from_utf8_lossy(bytes));
+        }
+        let labels = [("reason", "not HTTP")];
+        sidecar.series("meshcore_requests_rejected_total", &labels, 4);
+        let answer = Client::connect(sidecar.inbound()).ask("GET / HTTP/1.1\r\nhost: api\r\n\r\n");
+        assert_eq!(answer.status(), 200, "HTTP/1 is still taken");
+    }
+}
+
+#[test]
+fn half_a_preface_goes_nowhere_where_http_is_declared() {
+    let application = Application::echo("v1");
+    for protocol in ["http", "http2"] {
+        let sidecar = beside(application.address(), protocol);
+        assert!(through(&sidecar, b"PRI * HT").is_empty());
+    }
+    assert!(application.seen().is_empty());
+}
+
+#[test]
 fn a_silent_client_hears_a_server_that_speaks_first() {
     let application = tcp_server(|mut stream| {
         stream.write_all(b"220 ready\r\n").unwrap();

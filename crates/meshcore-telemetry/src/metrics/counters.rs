@@ -10,8 +10,10 @@ pub enum Counter {
     InboundConnections,
     /// HBONE connections accepted.
     HboneConnections,
-    /// Connections refused because there were too many.
+    /// Connections refused for want of descriptors or memory.
     ConnectionsRefused,
+    /// Connections cut off for want of memory.
+    ConnectionsCut,
     /// TLS handshakes finished as a client.
     ClientHandshakes,
     /// TLS handshakes finished as a server.
@@ -82,6 +84,8 @@ pub enum Level {
     Draining,
     /// Worker threads.
     Workers,
+    /// How short memory is: 0 not at all, 1 nothing new is taken on, 2 connections are cut off.
+    MemoryPressure,
 }
 
 /// A counter of a worker with one label whose values are not known beforehand, but few: at
@@ -119,11 +123,12 @@ const fn named(name: &'static str, help: &'static str) -> Named {
 
 impl Counter {
     /// All, those of one family side by side.
-    pub(super) const ALL: [Self; 25] = [
+    pub(super) const ALL: [Self; 26] = [
         Self::OutboundConnections,
         Self::InboundConnections,
         Self::HboneConnections,
         Self::ConnectionsRefused,
+        Self::ConnectionsCut,
         Self::ClientHandshakes,
         Self::ServerHandshakes,
         Self::HandshakesResumed,
@@ -155,8 +160,11 @@ impl Counter {
             Self::HboneConnections => accepted("hbone"),
             Self::ConnectionsRefused => named(
                 "meshcore_connections_refused_total",
-                "Connections refused because there were too many.",
+                "Connections refused for want of descriptors or memory.",
             ),
+            Self::ConnectionsCut => {
+                named("meshcore_connections_cut_total", "Connections cut off for want of memory.")
+            }
             Self::ClientHandshakes => handshakes("client"),
             Self::ServerHandshakes => handshakes("server"),
             Self::HandshakesResumed => named(
@@ -275,8 +283,13 @@ impl Gauge {
 }
 
 impl Level {
-    pub(super) const ALL: [Self; 4] =
-        [Self::ConfigRevision, Self::CertificateExpiry, Self::Draining, Self::Workers];
+    pub(super) const ALL: [Self; 5] = [
+        Self::ConfigRevision,
+        Self::CertificateExpiry,
+        Self::Draining,
+        Self::Workers,
+        Self::MemoryPressure,
+    ];
 
     pub(super) const fn named(self) -> Named {
         match self {
@@ -289,6 +302,10 @@ impl Level {
             ),
             Self::Draining => named("meshcore_draining", "1 while the process drains."),
             Self::Workers => named("meshcore_workers", "Worker threads."),
+            Self::MemoryPressure => named(
+                "meshcore_memory_pressure",
+                "1 while nothing new is taken on for want of memory, 2 while connections are cut.",
+            ),
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::{Materials, MeshTls, MeshTlsOptions, TrustBundle, alpn};
 
 mod cases;
 mod forge;
+mod revoked;
 
 use forge::{Forge, Shown};
 
@@ -95,16 +96,23 @@ fn every_forged_certificate_gets_its_verdict_from_both_sides() {
     let forge = Forge::new();
     let court = court(&forge);
     let cases = cases::all(&forge);
-    assert!(cases.len() >= 70, "only {} cases", cases.len());
-    let mut wrong = Vec::new();
-    for case in &cases {
-        let verdicts = (shown_by_client(&court, &case.shown), shown_by_server(&court, &case.shown));
-        let again = (shown_by_client(&court, &case.shown), shown_by_server(&court, &case.shown));
-        if verdicts != (case.as_client, case.as_server) || again != verdicts {
-            wrong.push((case.name, verdicts, (case.as_client, case.as_server)));
+    let bad = cases.iter().filter(|case| (case.as_client, case.as_server) != ("ok", "ok")).count();
+    assert!(bad >= 80, "only {bad} bad ones");
+    // The second time chains are remembered; the third we have another certificate.
+    for time in ["first", "again", "after a rotation"] {
+        let mut wrong = Vec::new();
+        for case in &cases {
+            let client = shown_by_client(&court, &case.shown);
+            let server = shown_by_server(&court, &case.shown);
+            if (client, server) != (case.as_client, case.as_server) {
+                wrong.push((case.name, (client, server), (case.as_client, case.as_server)));
+            }
+        }
+        assert!(wrong.is_empty(), "{time}: case, (client, server) verdicts, expected:\n{wrong:#?}");
+        if time == "again" {
+            court.judge.rotate(mesh_with(&forge, both(&forge)).materials());
         }
     }
-    assert!(wrong.is_empty(), "case, (client, server) verdicts, expected:\n{wrong:#?}");
 }
 
 #[test]

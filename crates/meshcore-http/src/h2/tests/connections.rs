@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -37,6 +37,43 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Counted<I> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.writes.set(self.writes.get() + 1);
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// Counts the bytes that are read from the wire.
+struct Measured<I> {
+    io: I,
+    read: Rc<Cell<usize>>,
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Measured<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        self.read.set(self.read.get() + buf.filled().len() - before);
+        read
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Measured<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
@@ -114,6 +151,30 @@ fn many_requests_share_few_writes() {
         }
         let spent = writes.get() - before;
         assert!(spent <= 8, "{spent} writes for 32 answers of three frames each");
+    });
+}
+
+#[test]
+fn a_turn_reads_a_bounded_part_of_a_flood() {
+    run(async {
+        let (mut client, server) = duplex(8 << 20);
+        let mut flood = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+        flood.extend(std::iter::repeat_n(*b"\0\0\0\x42\0\0\0\0\0", 500_000).flatten());
+        client.write_all(&flood).await.unwrap();
+        let read = Rc::new(Cell::new(0));
+        let (io, drain) = DeferredIo::new(Measured { io: server, read: Rc::clone(&read) });
+        let mut connection = ::h2::server::handshake(io).await.unwrap();
+        let most = poll_fn(|cx| {
+            let before = read.get();
+            let accepted = pin!(accept(&mut connection, &drain)).poll(cx);
+            assert!(accepted.is_pending(), "no request is among them");
+            Poll::Ready(read.get() - before)
+        })
+        .await;
+        assert!(most > 0 && most <= 32 * 1024, "{most} bytes in a turn");
+        drop(client);
+        while accept(&mut connection, &drain).await.is_some() {}
+        assert_eq!(read.get(), flood.len(), "all of it is read in the end");
     });
 }
 

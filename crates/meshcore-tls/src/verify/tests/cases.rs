@@ -28,6 +28,7 @@ pub(super) fn all(forge: &Forge) -> Vec<Case> {
     cases.extend(purposes(forge));
     cases.extend(times_and_keys(forge));
     cases.extend(chains(forge));
+    cases.extend(intermediates(forge));
     cases.extend(constraints(forge));
     cases
 }
@@ -113,6 +114,10 @@ fn identities(forge: &Forge) -> Vec<Case> {
         uri("swapped", "spiffe://td/sa/web/ns/ns"),
         uri("wildcard", "spiffe://td/ns/*/sa/web"),
         uri("empty", ""),
+        uri("two slashes fewer", "spiffe:/td/ns/ns/sa/web"),
+        uri("backslash", "spiffe://td\\ns\\ns\\sa\\web"),
+        uri("domain with a dot at the end of its path", "spiffe://td/ns/ns/sa/."),
+        uri("underscore in the keyword", "spiffe://td/n_s/ns/sa/web"),
         uri("longer than SPIFFE allows", &long),
     ]
 }
@@ -270,15 +275,6 @@ fn constraints(forge: &Forge) -> Vec<Case> {
         extension.set_criticality(true);
         case(name, "chain", forge.leaf(|params| params.custom_extensions.push(extension)))
     };
-    let two_below = {
-        let upper = forge::intermediate(&forge.td, "upper", |params| {
-            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        });
-        let lower = forge::intermediate(&upper, "lower", |_| {});
-        let mut shown = forge.leaf_by(&lower, |_| {});
-        shown.chain.extend([lower.der().clone(), upper.der().clone()]);
-        shown
-    };
     let dns_below = {
         let middle = forge::intermediate(&forge.td, "narrow", |params| {
             params.custom_extensions.push(forge::constraint(0xa0, DNS, b"example.com"));
@@ -286,6 +282,47 @@ fn constraints(forge: &Forge) -> Vec<Case> {
         let names: &[(u8, &[u8])] = &[(URI, WEB), (DNS, b"web.evil")];
         let mut shown = forge.leaf_by(&middle, |params| forge::raw_names(params, names));
         shown.chain.push(middle.der().clone());
+        shown
+    };
+    vec![
+        case("DNS name outside the constraint", "chain", dns_below),
+        case("constraint on DNS, URI shown", "ok", constrained(0xa0, DNS, b"example.com")),
+        case("URI constraint permits", "chain", constrained(0xa0, URI, b"td")),
+        case("URI constraint excludes another", "chain", constrained(0xa1, URI, b"evil")),
+        critical("unknown critical extension", &[1, 2, 3, 4]),
+        critical("critical policy constraints", &[2, 5, 29, 36]),
+        critical("critical inhibit any policy", &[2, 5, 29, 54]),
+        case(
+            "unknown critical extension of the intermediate",
+            "chain",
+            below(&|params| {
+                let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+                extension.set_criticality(true);
+                params.custom_extensions.push(extension);
+            }),
+        ),
+    ]
+}
+
+#[expect(clippy::too_many_lines, reason = "a table, one entry per certificate")]
+fn intermediates(forge: &Forge) -> Vec<Case> {
+    let below = |edit: &dyn Fn(&mut CertificateParams)| forge.below(edit);
+    let by_leaf = {
+        let leaf = forge::intermediate(&forge.td, "leaf", |params| {
+            params.is_ca = IsCa::NoCa;
+            params.key_usages = vec![Usage::DigitalSignature];
+        });
+        let mut shown = forge.leaf_by(&leaf, |_| {});
+        shown.chain.push(leaf.der().clone());
+        shown
+    };
+    let two_below = {
+        let upper = forge::intermediate(&forge.td, "upper", |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        });
+        let lower = forge::intermediate(&upper, "lower", |_| {});
+        let mut shown = forge.leaf_by(&lower, |_| {});
+        shown.chain.extend([lower.der().clone(), upper.der().clone()]);
         shown
     };
     vec![
@@ -310,11 +347,27 @@ fn constraints(forge: &Forge) -> Vec<Case> {
                 params.extended_key_usages = vec![Purpose::CodeSigning];
             }),
         ),
+        case(
+            "intermediate not yet valid",
+            "not_yet_valid",
+            below(&|params| {
+                params.not_before = date_time_ymd(2080, 1, 1);
+            }),
+        ),
+        case(
+            "intermediate may not sign",
+            "wrong_purpose",
+            below(&|params| {
+                params.key_usages = vec![Usage::DigitalSignature];
+            }),
+        ),
+        Case {
+            name: "intermediate for servers",
+            shown: below(&|params| params.extended_key_usages = vec![Purpose::ServerAuth]),
+            as_client: "wrong_purpose",
+            as_server: "ok",
+        },
+        case("a leaf as issuer", "chain", by_leaf),
         case("path is too long", "chain", two_below),
-        case("DNS name outside the constraint", "chain", dns_below),
-        case("constraint on DNS, URI shown", "ok", constrained(0xa0, DNS, b"example.com")),
-        case("URI constraint permits", "chain", constrained(0xa0, URI, b"td")),
-        case("URI constraint excludes another", "chain", constrained(0xa1, URI, b"evil")),
-        critical("unknown critical extension", &[1, 2, 3, 4]),
     ]
 }
