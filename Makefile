@@ -11,8 +11,9 @@ MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 PROFILE ?= dev
+SECONDS ?= 60
 
-.PHONY: help demo test test-rust test-python lint lint-rust lint-python develop wheel bench bench-peers bench-scrape reliability venv clean
+.PHONY: help demo test test-rust test-python lint lint-rust lint-python develop wheel bench bench-peers bench-scrape reliability fuzz venv clean
 
 help: ## Shows this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,9 +72,14 @@ reliability: develop ## Attacks and floods in full, beside Envoy, nginx and HAPr
 	tools/venv .oracle-venv tools/requirements-oracles.txt
 	python -m tests.reliability.full
 
+fuzz: develop ## All that reads bytes from outside, with made input: SECONDS=60 for each target
+	tools/debian g++
+	python -m pip install --quiet --requirement tools/requirements-fuzz.txt
+	python -m fuzz.run --seconds $(SECONDS) $(TARGETS)
+
 venv:
 	@tools/venv .venv tools/requirements-dev.txt
 
 clean: ## Removes what was built
-	rm -rf dist .venv .oracle-venv
+	rm -rf dist .venv .oracle-venv fuzz/work
 	cargo clean

@@ -1,8 +1,7 @@
 //! Requests after one another on one connection, with their bodies, as a proxy carries them.
 
 use meshcore_http::h1::{
-    BodyDecoder, BodyKind, Limits, parse_request, write_chunk_head, write_last_chunk,
-    write_request,
+    BodyDecoder, BodyKind, Limits, parse_request, write_chunk_head, write_last_chunk, write_request,
 };
 use meshcore_http::{Method, RequestHead, Version};
 

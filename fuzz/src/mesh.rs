@@ -98,7 +98,8 @@ fn answers(snapshot: &Snapshot) {
             let Lookup::Found { vhost, port } = found else { continue };
             let matched = select_route(vhost, port, &asked);
             let (explained, _steps) = explain_route(vhost, port, &asked);
-            let name = |rule: Option<&meshcore_snapshot::Rule>| rule.map(|rule| rule.origin.clone());
+            let name =
+                |rule: Option<&meshcore_snapshot::Rule>| rule.map(|rule| rule.origin.clone());
             let matched_rule = matched.as_ref().map(|matched| matched.rule);
             assert_eq!(name(matched_rule), name(explained.as_ref().map(|matched| matched.rule)));
             let Some(matched) = matched else { continue };

@@ -34,7 +34,7 @@ fn pick<'v>(document: &'v mut Value, chance: &mut Chance) -> &'v mut Value {
         let children: Vec<&mut Value> = match at {
             Value::Array(items) => items.iter_mut().collect(),
             Value::Object(members) => members.values_mut().collect(),
-            _ => Vec::new(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
         };
         let mut found = None;
         for child in children {
@@ -57,14 +57,15 @@ fn size(value: &Value) -> usize {
     let below: usize = match value {
         Value::Array(items) => items.iter().map(size).sum(),
         Value::Object(members) => members.values().map(size).sum(),
-        _ => 0,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
     };
     below + 1
 }
 
 /// Values that mean something somewhere.
 fn words() -> Vec<Value> {
-    let texts = ["", "*", "/", "*.a", "a.b", "default", "mesh", "10.0.0.0/8", "::1", "(a|b)*", "x:y"];
+    let texts =
+        ["", "*", "/", "*.a", "a.b", "default", "mesh", "10.0.0.0/8", "::1", "(a|b)*", "x:y"];
     let numbers = [0, 1, 80, 100, 443, 599, 65_535, 65_536, u64::MAX];
     let mut all = vec![Value::Null, json!([]), json!({}), json!(true), json!(-1), json!(0.5)];
     all.extend(texts.map(Value::from));

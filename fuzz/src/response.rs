@@ -7,9 +7,8 @@ use meshcore_http::h1::{
 use meshcore_http::h2::{response_head_from_h2, response_to_h2};
 use meshcore_http::{Method, ResponseHead, Version};
 
-use crate::chunks::drain;
+use crate::chunks::{LOOSE, drain};
 use crate::reads::in_any_reads;
-use crate::request::unlimited;
 use crate::strict;
 
 /// What follows on the client's connection, and must stay as it is.
@@ -21,8 +20,7 @@ pub(crate) fn run(data: &[u8]) {
     for method in [Method::Get, Method::Head, Method::Connect] {
         let mut head = ResponseHead::new();
         let limits = Limits { head_bytes: 512, fields: 12, ..Limits::default() };
-        let parsed =
-            in_any_reads(data, |front| parse_response(front, &mut head, &limits, method));
+        let parsed = in_any_reads(data, |front| parse_response(front, &mut head, &limits, method));
         let Ok(Some(parsed)) = parsed else { continue };
         assert!(parsed.consumed <= data.len(), "read past the end");
         comes_back(&head, parsed, method);
@@ -37,7 +35,7 @@ fn comes_back(head: &ResponseHead, parsed: ParsedResponse, method: Method) {
     let (mut wire, mut again) = (Vec::new(), ResponseHead::new());
     let directive = ConnectionDirective::KeepAlive;
     write_response(head, parsed.body, Version::Http11, directive, &mut wire);
-    let reparsed = match parse_response(&wire, &mut again, &unlimited(), method) {
+    let reparsed = match parse_response(&wire, &mut again, &LOOSE, method) {
         Ok(Some(reparsed)) => reparsed,
         other => panic!("own response is not accepted: {other:?}"),
     };
@@ -83,7 +81,7 @@ fn survives_h2(head: &ResponseHead, body: BodyKind) {
     let Ok(response) = response_to_h2(head, body) else { return };
     let (parts, ()) = response.into_parts();
     let mut again = ResponseHead::new();
-    let read = response_head_from_h2(&parts, &mut again, &unlimited());
+    let read = response_head_from_h2(&parts, &mut again, &LOOSE);
     assert_eq!(read, Ok(()), "own response is not accepted: {parts:?}");
     assert_eq!(again.status(), head.status());
 }

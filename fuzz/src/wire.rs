@@ -22,8 +22,7 @@ const WITHIN: Duration = Duration::from_secs(8);
 const QUIET: Duration = Duration::from_millis(10);
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-const BYSTANDER: &[u8] =
-    b"GET /bystander HTTP/1.1\r\nhost: origin\r\nconnection: close\r\n\r\n";
+const BYSTANDER: &[u8] = b"GET /bystander HTTP/1.1\r\nhost: origin\r\nconnection: close\r\n\r\n";
 
 /// No input keeps its connection, hurts another request, or gets something past the sidecar that
 /// an origin could read in two ways.
@@ -102,7 +101,7 @@ static SCENE: LazyLock<Scene> = LazyLock::new(|| {
         .service("origin", 80)
         .endpoint("v1", elsewhere)
         .mtls("permissive");
-    let inbound = Sidecar::of("origin").inbound(80, address).mesh(&mesh).start();
+    let inbound = Sidecar::of("origin").inbound(elsewhere.port(), address).mesh(&mesh).start();
     let outbound = Sidecar::of("web").outbound().mesh(&mesh).start();
     Scene { application, inbound, outbound }
 });

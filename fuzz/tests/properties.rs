@@ -22,12 +22,41 @@ fn pieces(texts: Vec<&'static str>, most: usize) -> impl Strategy<Value = Vec<u8
 
 fn heads() -> impl Strategy<Value = Vec<u8>> {
     let texts = vec![
-        "GET ", "POST ", "CONNECT ", "OPTIONS ", "/ ", "* ", "/a?b ", "http://a/ ", "a:80 ",
-        "HTTP/1.1\r\n", "HTTP/1.0\r\n", "Host: a\r\n", "Host: b:80\r\n", "Content-Length: 5\r\n",
-        "Content-Length:0\r\n", "Transfer-Encoding: chunked\r\n", "Connection: close, x\r\n",
-        "X: 1\r\n", "x:\t2 \r\n", "Upgrade: a\r\n", "TE: trailers\r\n", "Expect: 100-continue\r\n",
-        "\r\n", "\n", "\r", " ", ":", "a_b: c\r\n", "content_length: 1\r\n", "HTTP/1.1 200 OK\r\n",
-        "HTTP/1.1 304\r\n", "Keep-Alive: a\r\n", "Cookie: a=b; c\r\n", "Trailer: x\r\n", "01234",
+        "GET ",
+        "POST ",
+        "CONNECT ",
+        "OPTIONS ",
+        "/ ",
+        "* ",
+        "/a?b ",
+        "http://a/ ",
+        "a:80 ",
+        "HTTP/1.1\r\n",
+        "HTTP/1.0\r\n",
+        "Host: a\r\n",
+        "Host: b:80\r\n",
+        "Content-Length: 5\r\n",
+        "Content-Length:0\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Connection: close, x\r\n",
+        "X: 1\r\n",
+        "x:\t2 \r\n",
+        "Upgrade: a\r\n",
+        "TE: trailers\r\n",
+        "Expect: 100-continue\r\n",
+        "\r\n",
+        "\n",
+        "\r",
+        " ",
+        ":",
+        "a_b: c\r\n",
+        "content_length: 1\r\n",
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 304\r\n",
+        "Keep-Alive: a\r\n",
+        "Cookie: a=b; c\r\n",
+        "Trailer: x\r\n",
+        "01234",
     ];
     pieces(texts, 12)
 }
@@ -46,8 +75,21 @@ fn requests() -> impl Strategy<Value = Vec<u8>> {
 
 fn chunks() -> impl Strategy<Value = Vec<u8>> {
     let texts = vec![
-        "3\r\nabc\r\n", "1\r\nx\r\n", "0A\r\n0123456789\r\n", "2;a=b;c=\"d\\\"\"\r\nhi\r\n",
-        "0\r\n\r\n", "0\r\n", "a: b\r\n", "Host: x\r\n", "\r\n", ";", " ", "\n", "5", "\"", "\\",
+        "3\r\nabc\r\n",
+        "1\r\nx\r\n",
+        "0A\r\n0123456789\r\n",
+        "2;a=b;c=\"d\\\"\"\r\nhi\r\n",
+        "0\r\n\r\n",
+        "0\r\n",
+        "a: b\r\n",
+        "Host: x\r\n",
+        "\r\n",
+        ";",
+        " ",
+        "\n",
+        "5",
+        "\"",
+        "\\",
     ];
     pieces(texts, 10)
 }
@@ -62,25 +104,77 @@ fn paths() -> impl Strategy<Value = Vec<u8>> {
 
 fn names() -> impl Strategy<Value = Vec<u8>> {
     let texts = vec![
-        "outbound_", ".", "_.", "80", "v1", "a", "A", ":", "[::1]", "127.0.0.1", "spiffe://",
-        "/ns/", "/sa/", "-", "_", "*", "0", "65536", "svc.cluster.local",
+        "outbound_",
+        ".",
+        "_.",
+        "80",
+        "v1",
+        "a",
+        "A",
+        ":",
+        "[::1]",
+        "127.0.0.1",
+        "spiffe://",
+        "/ns/",
+        "/sa/",
+        "-",
+        "_",
+        "*",
+        "0",
+        "65536",
+        "svc.cluster.local",
     ];
     pieces(texts, 12)
 }
 
 fn h2_heads() -> impl Strategy<Value = Vec<u8>> {
     let texts = vec![
-        "GET\n", "CONNECT\n", "OPTIONS\n", "200\n", "304\n", "http\n", "https\n", "a\n", "a:80\n",
-        "/\n", "/a?b\n", "*\n", "\n", "x: 1\n", "cookie: a\n", "content-length: 5\n", "te: trailers\n",
-        "host: a\n", "host: A:80\n", "connection: x\n", "expect: 100-continue\n", "a_b: c\n",
+        "GET\n",
+        "CONNECT\n",
+        "OPTIONS\n",
+        "200\n",
+        "304\n",
+        "http\n",
+        "https\n",
+        "a\n",
+        "a:80\n",
+        "/\n",
+        "/a?b\n",
+        "*\n",
+        "\n",
+        "x: 1\n",
+        "cookie: a\n",
+        "content-length: 5\n",
+        "te: trailers\n",
+        "host: a\n",
+        "host: A:80\n",
+        "connection: x\n",
+        "expect: 100-continue\n",
+        "a_b: c\n",
     ];
     pieces(texts, 12)
 }
 
 fn records() -> impl Strategy<Value = Vec<u8>> {
     let texts = vec![
-        "%REQ(:PATH)%", "%REQ(A?B):3%", "%RESP(A)%", "%START_TIME(%Y %3f)%", "%DURATION%", "%%",
-        "\"", "\\", "a", "\n", "\r", "\0", "\u{2028}", "é", "\u{202e}", "%", "(", ")",
+        "%REQ(:PATH)%",
+        "%REQ(A?B):3%",
+        "%RESP(A)%",
+        "%START_TIME(%Y %3f)%",
+        "%DURATION%",
+        "%%",
+        "\"",
+        "\\",
+        "a",
+        "\n",
+        "\r",
+        "\0",
+        "\u{2028}",
+        "é",
+        "\u{202e}",
+        "%",
+        "(",
+        ")",
     ];
     pieces(texts, 12)
 }
@@ -95,7 +189,7 @@ fn changed(name: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
     let change = (any::<Index>(), any::<u8>(), 0_u8..3);
     (select(kept), vec(change, 0..6)).prop_map(|(mut data, changes)| {
         for (at, byte, how) in changes {
-            let at = at.index(data.len() + 1);
+            let at = at.index(data.len().saturating_add(1));
             match how {
                 0 => data.insert(at, byte),
                 1 if at < data.len() => drop(data.remove(at)),

@@ -1,5 +1,10 @@
 //! libFuzzer's program: `MESHCORE_FUZZ=request fuzz corpus/request -max_total_time=60`.
 #![no_main]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::panic,
+    reason = "libFuzzer has the arguments, and a target that is not there cannot be run"
+)]
 
 use std::sync::OnceLock;
 
