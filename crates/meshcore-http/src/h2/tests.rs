@@ -56,11 +56,9 @@ fn a_request_is_read_into_the_same_form() {
 
 #[test]
 fn an_empty_cookie_leaves_no_blank_at_the_end() {
-    for (crumbs, joined) in [
-        (&["a=1", ""][..], &b"a=1"[..]),
-        (&["", "a=1", "", "b=2"], b"a=1; b=2"),
-        (&["", ""], b""),
-    ] {
+    for (crumbs, joined) in
+        [(&["a=1", ""][..], &b"a=1"[..]), (&["", "a=1", "", "b=2"], b"a=1; b=2"), (&["", ""], b"")]
+    {
         let fields: Vec<_> = crumbs.iter().map(|crumb| ("cookie", *crumb)).collect();
         let head = read(&parts("GET", "http://a/", &fields)).unwrap();
         assert_eq!(head.fields.get(Known::Cookie), Some(joined), "{crumbs:?}");
