@@ -11,8 +11,9 @@ MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 PROFILE ?= dev
+SECONDS ?= 60
 
-.PHONY: help demo test test-rust test-python gates lint lint-rust lint-python develop wheel bench bench-python bench-peers bench-scrape flame reliability programs venv clean
+.PHONY: help demo test test-rust test-python gates lint lint-rust lint-python develop wheel bench bench-python bench-peers bench-scrape flame reliability fuzz programs venv clean
 
 help: ## Shows this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -83,6 +84,11 @@ reliability: develop ## Attacks, floods and changes in full, beside Envoy, nginx
 	tools/venv .oracle-venv tools/requirements-oracles.txt
 	python -m tests.reliability.full
 
+fuzz: develop ## All that reads bytes from outside, with made input: SECONDS=60 for each target
+	tools/debian g++
+	python -m pip install --quiet --requirement tools/requirements-fuzz.txt
+	python -m fuzz.run --seconds $(SECONDS) $(TARGETS)
+
 programs:
 	cargo build --release --locked --quiet -p meshcore-bench -p meshcore-proxy --bins --example serve
 
@@ -90,5 +96,5 @@ venv:
 	@tools/venv .venv tools/requirements-dev.txt
 
 clean: ## Removes what was built
-	rm -rf dist .venv .oracle-venv
+	rm -rf dist .venv .oracle-venv fuzz/work
 	cargo clean

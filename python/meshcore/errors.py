@@ -60,7 +60,7 @@ class Diagnostic:
         place = f"{self.file}:{self.line}:{self.column}: " if self.line else ""
         place = place or (f"{self.file}: " if self.file else "")
         origin = f" ({self.origin})" if self.origin else ""
-        return f"{place}{self.severity.value}[{self.code}]: {self.message}{origin}"
+        return _escaped(f"{place}{self.severity.value}[{self.code}]: {self.message}{origin}")
 
     def render(self) -> str:
         """Returns the finding for a terminal: with its line, a caret, and what to do."""
@@ -70,7 +70,7 @@ class Diagnostic:
             gutter = f"{self.line:>5} | "
             lines += [gutter + shown, " " * (len(gutter) - 2) + "| " + " " * caret + "^"]
         if self.hint:
-            lines.append(f"      = help: {self.hint}")
+            lines.append(_escaped(f"      = help: {self.hint}"))
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, object]:
@@ -148,6 +148,13 @@ class UndeclaredAttribute(MeshcoreError):
 
 class RequestGone(MeshcoreError):
     """A request was used after the hook that it was given to had returned."""
+
+
+def _escaped(text: str) -> str:
+    """Returns `text` as one line that does nothing to a terminal: it may quote a document."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _window(line: str, column: int) -> tuple[str, int]:

@@ -9,7 +9,12 @@ ROOT = Path(__file__).resolve().parents[2]
 WAYS = {"way-of-a-request": "request", "way-of-a-change": "change"}  # and their pictures
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benches/**/*.md")]
+    for path in [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("benches/**/*.md"),
+        *ROOT.glob("fuzz/*.md"),
+    ]
 )
 
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|#)([^)#]+)\)")

@@ -18,14 +18,15 @@ impl<'a> Authority<'a> {
     /// Takes `text` apart.
     ///
     /// Narrower than RFC 3986 §3.2: no user information, no percent-encoding, no
-    /// sub-delimiters (a comma would make a list of it), no empty host or port.
+    /// sub-delimiters (a comma would make a list of it), no empty host or port; nor the root of all
+    /// names, which is empty without its dot.
     pub(crate) fn parse(text: &'a [u8]) -> Result<Self, Rejected> {
         if text.first() == Some(&b'[') {
             return Self::parse_bracketed(text);
         }
         let host_len = scan::host_len(text);
         let (host, rest) = text.split_at_checked(host_len).unwrap_or((text, &[]));
-        if host.is_empty() || host.len() > HOST_BYTES {
+        if host.is_empty() || host == b"." || host.len() > HOST_BYTES {
             return Err(refused(text));
         }
         Ok(Self { host, port: parse_port(text, rest)? })
@@ -120,6 +121,8 @@ mod tests {
             "a?b",
             "a;b",
             "*.example",
+            ".",
+            ".:80",
         ] {
             assert_eq!(Authority::parse(text.as_bytes()), Err(Rejected::BadAuthority), "{text:?}");
         }

@@ -11,7 +11,6 @@
 
 mod authority;
 mod fields;
-pub mod fuzz;
 pub mod h1;
 pub mod h2;
 mod head;

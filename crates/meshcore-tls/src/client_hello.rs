@@ -6,6 +6,8 @@
 //! Source: RFC 8446 sections 4.1.2 (ClientHello), 5.1 (records); RFC 6066 section 3 (SNI);
 //! RFC 7301 section 3.1 (ALPN).
 
+use rustls_pki_types::DnsName;
+
 use crate::alpn;
 
 /// Bytes that may be asked for before the answer is [`NotTls`]. A hello with ML-KEM has 1.8 kB;
@@ -188,26 +190,23 @@ fn parse_hello(body: &[u8]) -> Result<ClientHello, NotTls> {
     Ok(hello)
 }
 
-/// The host among the server names. A name that could not be a host is left out, as rustls and
-/// OpenSSL do, since it can select nothing.
+/// The host among the server names, without the dot of a fully qualified name. A name that could
+/// not be a host, or is an address, is left out, since it can select nothing.
 fn host_name(extension: &[u8]) -> Result<Option<Box<str>>, NotTls> {
     let mut names = Reader(Reader(extension).vector()?);
     let mut host = None;
     while !names.0.is_empty() {
         let kind = names.take(1)?;
         let name = names.vector()?;
-        if kind == [NAME_TYPE_HOST] {
-            host = Some(name);
+        if kind == [NAME_TYPE_HOST] && host.replace(name).is_some() {
+            return Err(NotTls); // not allowed, and nobody knows which one counts
         }
     }
-    let is_host = |name: &&[u8]| {
-        (1..=253).contains(&name.len())
-            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte))
-    };
-    Ok(host
-        .filter(is_host)
-        .and_then(|name| std::str::from_utf8(name).ok())
-        .map(|name| name.to_ascii_lowercase().into_boxed_str()))
+    let host = host.and_then(|name| DnsName::try_from(name).ok());
+    Ok(host.map(|name| {
+        let text = name.as_ref();
+        text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase().into_boxed_str()
+    }))
 }
 
 /// The list of names, checked to be well-formed so that reading it later cannot fail.

@@ -67,6 +67,14 @@ def test_control_characters_do_not_reach_the_terminal():
     assert not any(c in shown.render() for c in "\x1b\x07\t")
 
 
+def test_what_a_finding_quotes_does_not_reach_the_terminal(errors):
+    text = 'services: {a: {port: "\\e[2J\\L"}}\n"\\x1b": 1\n'
+    found = [d.render() for d in errors(text)]
+    assert len(found) == 2
+    assert all(c.isprintable() or c == "\n" for d in found for c in d)
+    assert r"\x1b[2J\u2028" in found[0]
+
+
 def test_a_finding_without_a_place_names_its_file():
     assert str(Diagnostic(Severity.ERROR, "C", "m", file="f")) == "f: error[C]: m"
     assert str(Diagnostic(Severity.ERROR, "C", "m")) == "error[C]: m"

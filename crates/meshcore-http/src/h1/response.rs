@@ -98,8 +98,7 @@ fn read_status_line(buf: &[u8], head: &mut ResponseHead) -> Result<Option<usize>
         {
             return Err(Rejected::UnsupportedVersion);
         }
-        short if b"HTTP/1.".starts_with(short) => return Ok(None),
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1'] => return Ok(None),
+        short if is_cut_version(short) => return Ok(None),
         _ => return Err(Rejected::BadStatusLine),
     };
     let Some((digits, after)) = rest.split_first_chunk::<3>() else {
@@ -122,6 +121,14 @@ fn read_status_line(buf: &[u8], head: &mut ResponseHead) -> Result<Option<usize>
     head.set_status(status)?;
     head.set_checked_reason(reason);
     Ok(Some(buf.len().saturating_sub(fields.len())))
+}
+
+/// Whether `bytes` may become a version and its space, even one that is refused then: why must not
+/// depend on reads.
+fn is_cut_version(bytes: &[u8]) -> bool {
+    let form = b"HTTP/0.0 ";
+    let fits = |(byte, form): (&u8, &u8)| byte == form || (*form == b'0' && byte.is_ascii_digit());
+    bytes.len() < form.len() && bytes.iter().zip(form).all(fits)
 }
 
 fn parse_status(digits: [u8; 3]) -> Result<u16, Rejected> {

@@ -1,7 +1,6 @@
-//! Tables of requests, responses and written heads, and the properties they share.
+//! Tables of requests, responses and written heads.
 
 mod accepted;
-mod properties;
 mod refused;
 mod responses;
 mod written;

@@ -201,10 +201,10 @@ fn check_field(name: &[u8], value: &[u8]) -> Result<Known, Rejected> {
     Ok(known)
 }
 
-/// All cookies as one value. Source: RFC 9113 §8.2.3.
+/// All cookies as one value, which must not end in a blank. Source: RFC 9113 §8.2.1, §8.2.3.
 fn join_crumbs(map: &HeaderMap) -> Vec<u8> {
     let mut joined = Vec::new();
-    for crumb in map.get_all(http::header::COOKIE) {
+    for crumb in map.get_all(http::header::COOKIE).iter().filter(|crumb| !crumb.is_empty()) {
         if !joined.is_empty() {
             joined.extend_from_slice(b"; ");
         }

@@ -54,6 +54,19 @@ fn a_request_is_read_into_the_same_form() {
     assert_eq!(again.authority(), head.authority());
 }
 
+#[test]
+fn an_empty_cookie_leaves_no_blank_at_the_end() {
+    for (crumbs, joined) in
+        [(&["a=1", ""][..], &b"a=1"[..]), (&["", "a=1", "", "b=2"], b"a=1; b=2"), (&["", ""], b"")]
+    {
+        let fields: Vec<_> = crumbs.iter().map(|crumb| ("cookie", *crumb)).collect();
+        let head = read(&parts("GET", "http://a/", &fields)).unwrap();
+        assert_eq!(head.fields.get(Known::Cookie), Some(joined), "{crumbs:?}");
+        let (parts, ()) = request_to_h2(&head, BodyKind::None).unwrap().into_parts();
+        assert!(read(&parts).is_ok(), "the next hop refuses {crumbs:?}");
+    }
+}
+
 /// Name, reason, method, URI, fields.
 type Downgrade =
     (&'static str, Rejected, &'static str, &'static str, &'static [(&'static str, &'static str)]);

@@ -209,6 +209,7 @@ fn malformed_hellos_are_refused() {
         ("ALPN without list", made(&[extension(16, b"")])),
         ("name list cut off", made(&[extension(0, &[0, 9, 0])])),
         ("name without length", made(&[extension(0, &vector(&[0]))])),
+        ("two hosts", made(&[extension(0, &vector(b"\0\0\x01a\0\0\x01b"))])),
     ] {
         assert_eq!(client_hello(&record(&bytes)), Err(NotTls), "{case}");
     }
@@ -216,12 +217,16 @@ fn malformed_hellos_are_refused() {
 
 #[test]
 fn names_that_select_nothing_are_left_out() {
-    for name in [&b""[..], b"a b", b"a\0.b", b"\xff", b"a/b", &[b'a'; 254], b"[::1]"] {
+    for name in
+        [&b""[..], b"a b", b"a\0.b", b"\xff", b"a/b", &[b'a'; 254], b"[::1]", b"127.0.0.1", b"."]
+    {
         let read = client_hello(&record(&made(&[server_name(name)]))).unwrap().unwrap();
         assert_eq!(read.server_name(), None, "{name:?}");
     }
-    let read = client_hello(&record(&made(&[server_name(b"WEB.ns")]))).unwrap().unwrap();
-    assert_eq!(read.server_name(), Some("web.ns"));
+    for name in [&b"WEB.ns"[..], b"web.ns."] {
+        let read = client_hello(&record(&made(&[server_name(name)]))).unwrap().unwrap();
+        assert_eq!(read.server_name(), Some("web.ns"));
+    }
     let without_extensions = client_hello(&record(&made_raw(&[]))).unwrap().unwrap();
     assert_eq!(without_extensions, ClientHello::default());
 }

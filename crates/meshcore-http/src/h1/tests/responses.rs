@@ -223,6 +223,10 @@ const READ: &[(&str, Method, &[u8], BodyKind, bool)] = &[
 fn each_hostile_response_is_refused_for_its_reason() {
     for (case, reason, bytes) in REFUSED {
         assert_eq!(response(bytes, Get).0, Err(*reason), "{case}");
+        let fronts = (0..bytes.len()).filter_map(|length| bytes.get(..length));
+        for refused in fronts.filter_map(|front| response(front, Get).0.err()) {
+            assert_eq!(refused, *reason, "{case}, read in pieces");
+        }
     }
 }
 
