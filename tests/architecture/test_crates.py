@@ -103,7 +103,7 @@ OTHERS = {
 FOR_TESTS = {"criterion", "mimalloc", "proptest", "serde_json", "tokio", "meshcore-testkit"}
 
 # No part of the product: what tests stand on, and what benches do.
-FOR_OURSELVES = {"meshcore-testkit", "meshcore-bench"}
+FOR_OURSELVES = {"meshcore-testkit", "meshcore-bench", "meshcore-fuzz"}
 
 # The only rooms for something that would spread.
 ONLY_IN = {
