@@ -109,6 +109,11 @@ pub async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr
     Ok((stream, peer))
 }
 
+/// Whether `error` says that the process, or the system, has no descriptor left.
+pub fn lacks_descriptor(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 /// A descriptor that is given up when there is no other, so that a connection that cannot be kept
 /// is at least refused: its client would wait in the queue otherwise.
 #[derive(Debug, Default)]
@@ -122,12 +127,12 @@ impl SpareDescriptor {
         }
     }
 
-    /// Closes the next connection, if there is one. `false` when even that cannot be done, so
+    /// Closes the next connection. `false` when there is none, or even that cannot be done, so
     /// that it is better to wait.
     pub async fn refuse_one(&mut self, listener: &TcpListener) -> bool {
-        let had_one = self.0.take().is_some();
+        drop(self.0.take());
         let accepted = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
-        had_one && !matches!(accepted, Poll::Ready(Err(_)))
+        matches!(accepted, Poll::Ready(Ok(_)))
     }
 }
 

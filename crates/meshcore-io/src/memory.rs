@@ -27,15 +27,23 @@ struct Files {
     /// In `memory.stat`: pages of files that nobody uses, which are given up before anybody is
     /// killed.
     inactive: &'static str,
+    /// In `memory.stat`: what sockets hold, where the group counts it.
+    sockets: Option<&'static str>,
 }
 
 const V1: Files = Files {
     limit: "memory.limit_in_bytes",
     used: "memory.usage_in_bytes",
     inactive: "total_inactive_file",
+    sockets: None,
 };
 
-const V2: Files = Files { limit: "memory.max", used: "memory.current", inactive: "inactive_file" };
+const V2: Files = Files {
+    limit: "memory.max",
+    used: "memory.current",
+    inactive: "inactive_file",
+    sockets: Some("sock"),
+};
 
 impl MemoryLimit {
     /// The limit of this process; `None` where there is none, or no control groups.
@@ -50,15 +58,17 @@ impl MemoryLimit {
         self.bytes
     }
 
-    /// Bytes that count against the limit and cannot be had back by dropping caches.
+    /// Bytes that count against the limit and cannot be had back by dropping caches, and those
+    /// of them that are in sockets, where the system tells.
     ///
     /// # Errors
     ///
     /// When the group has gone.
-    pub fn used_bytes(&self) -> io::Result<u64> {
+    pub fn used_bytes(&self) -> io::Result<(u64, u64)> {
         let used = read_number(&self.group.join(self.files.used))?;
         let statistics = fs::read_to_string(self.group.join("memory.stat"))?;
-        Ok(used.saturating_sub(statistic(&statistics, self.files.inactive)))
+        let sockets = self.files.sockets.map_or(0, |name| statistic(&statistics, name));
+        Ok((used.saturating_sub(statistic(&statistics, self.files.inactive)), sockets))
     }
 }
 
@@ -169,9 +179,9 @@ mod tests {
         assert_eq!((found.bytes(), &found.group), (1000, &root.join("pod")));
         assert_eq!(tightest(&mount, "4:pids:/\n"), None);
         fs::write(root.join("pod/memory.current"), "900\n").unwrap();
-        let statistics = "anon 500\ninactive_file_x 7\ninactive_file 300\n";
+        let statistics = "anon 500\ninactive_file_x 7\ninactive_file 300\nsock 40\n";
         fs::write(root.join("pod/memory.stat"), statistics).unwrap();
-        assert_eq!(found.used_bytes().unwrap(), 600);
+        assert_eq!(found.used_bytes().unwrap(), (600, 40));
         fs::remove_dir_all(&root).unwrap();
         assert!(found.used_bytes().is_err());
     }
@@ -179,7 +189,7 @@ mod tests {
     #[test]
     fn what_this_system_says_can_be_read() {
         if let Some(limit) = MemoryLimit::find() {
-            assert!(limit.bytes() > 0 && limit.used_bytes().unwrap() > 0);
+            assert!(limit.bytes() > 0 && limit.used_bytes().unwrap().0 > 0);
         }
         assert!(own_bytes().unwrap() > 100_000);
         release_free_memory();

@@ -8,7 +8,7 @@ use meshcore_io::{SpareDescriptor, original_destination};
 use meshcore_model::{MeshSni, MtlsMode, Protocol};
 use meshcore_snapshot::InboundPort;
 use meshcore_telemetry::{Counter, Gauge, Labelled};
-use meshcore_tls::{ClientHello, Refusal, alpn, client_hello};
+use meshcore_tls::{ClientHello, Refusal, alpn, begins_as_handshake, client_hello};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
@@ -69,13 +69,15 @@ pub(crate) async fn accept_all(worker: Rc<Worker>, listener: Rc<TcpListener>, pu
             }
             // One connection that was gone before we looked is no reason to wait.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
-            Err(_exhausted) => {
-                worker.recorder.count(Counter::ConnectionsRefused, 1);
+            Err(error) if meshcore_io::lacks_descriptor(&error) => {
                 worker.shared.overload.lacked_descriptor();
-                if !spare.refuse_one(&listener).await {
+                if spare.refuse_one(&listener).await {
+                    worker.recorder.count(Counter::ConnectionsRefused, 1);
+                } else {
                     tokio::time::sleep(EXHAUSTED_PAUSE).await;
                 }
             }
+            Err(_for_now) => tokio::time::sleep(EXHAUSTED_PAUSE).await,
         }
     }
 }
@@ -184,7 +186,11 @@ async fn accept_inbound(
     let mut stream = stream;
     let hello = match read_hello(&mut stream, &mut buffer, (wait, within_s)).await {
         Ok(hello) => hello,
-        Err(_gone) => return None,
+        Err(Unread::Gone) => return None,
+        Err(Unread::Malformed) => {
+            worker.count_handshake_failed("malformed hello");
+            return None;
+        }
     };
     let (client, said) = match hello {
         Some(hello) if port.map_or_else(|| hello.is_mesh_alpn(), |port| is_ours(port, &hello)) => {
@@ -225,38 +231,49 @@ fn is_ours(port: &InboundPort, hello: &ClientHello) -> bool {
     }
 }
 
+/// Why the first bytes of a connection cannot be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unread {
+    /// The client has left.
+    Gone,
+    /// They begin a TLS ClientHello that is wrong, or not whole in time. It is not passed on: the
+    /// server behind may understand it, and policy would not know what name was asked for.
+    Malformed,
+}
+
 /// Reads until the first bytes are known to be a TLS ClientHello (`Some`) or not (`None`).
 ///
-/// A client that is silent for too long is not TLS: it may wait for the server to speak. Nor is one
-/// whose hello is not whole in the time of a handshake, however often it says a byte of it.
+/// A client that is silent for too long is not TLS: it may wait for the server to speak. A hello
+/// has to be whole in the time of a handshake, however often the client says a byte of it.
 async fn read_hello(
     stream: &mut Stream,
     buffer: &mut Buffer,
     (wait, within_s): (&Wait, u64),
-) -> std::io::Result<Option<ClientHello>> {
+) -> Result<Option<ClientHello>, Unread> {
     match wait.within(within_s, Waiting::Busy, stream.read_some(buffer)).await {
-        Ok(Ok(0)) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+        Ok(Ok(0) | Err(_)) => return Err(Unread::Gone),
         Ok(Ok(_first)) => {}
-        Ok(Err(error)) => return Err(error),
         Err(_silent) => return Ok(None),
     }
     let whole_s = if within_s == 0 { HANDSHAKE_S } else { within_s.min(HANDSHAKE_S) };
     let rest = read_rest_of_hello(stream, buffer);
-    wait.within(whole_s, Waiting::Busy, rest).await.unwrap_or(Ok(None))
+    wait.within(whole_s, Waiting::Busy, rest).await.unwrap_or(Err(Unread::Malformed))
 }
 
 async fn read_rest_of_hello(
     stream: &mut Stream,
     buffer: &mut Buffer,
-) -> std::io::Result<Option<ClientHello>> {
+) -> Result<Option<ClientHello>, Unread> {
     loop {
         match client_hello(buffer.data()) {
             Ok(Some(hello)) => return Ok(Some(hello)),
             Ok(None) => {}
+            Err(_not_tls) if begins_as_handshake(buffer.data()) => return Err(Unread::Malformed),
             Err(_not_tls) => return Ok(None),
         }
-        if stream.read_some(buffer).await? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        match stream.read_some(buffer).await {
+            Ok(0) | Err(_) => return Err(Unread::Gone),
+            Ok(_more) => {}
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::accept::serve_inner;
 use crate::access::Went;
 use crate::buffer::Buffer;
 use crate::client::{Client, Direction};
+use crate::overload::is_refusing;
 use crate::pool::H1Connection;
 use crate::serve_h1::linger;
 use crate::stream::{Conn, Stream};
@@ -72,7 +73,11 @@ pub(crate) async fn connect_tunnel(
 ) {
     let snapshot = worker.snapshot();
     let started = Instant::now();
-    match open_requested(worker, client, &snapshot, head).await {
+    let opened = match taken_on() {
+        Ok(()) => open_requested(worker, client, &snapshot, head).await,
+        Err(refused) => Err(refused),
+    };
+    match opened {
         Ok(opened) => {
             if conn.write_all(ESTABLISHED).await.is_ok() {
                 let side = (conn.into_inner(), buffer, started);
@@ -86,6 +91,11 @@ pub(crate) async fn connect_tunnel(
             }
         }
     }
+}
+
+/// Whether a tunnel can be taken on: not while memory is short.
+fn taken_on() -> Result<(), Failure> {
+    if is_refusing() { Err(Kind::Overload.into()) } else { Ok(()) }
 }
 
 fn refusal(kind: Kind) -> String {
@@ -108,6 +118,10 @@ pub(crate) async fn accept_tunnel(
     let snapshot = worker.snapshot();
     let started = Instant::now();
     let answer = |status: u16| http::Response::builder().status(status).body(());
+    if let Err(refused) = taken_on() {
+        refuse_stream(&mut respond, refused.kind());
+        return fail(worker, client, started, &refused);
+    }
     match client.direction {
         Direction::Inbound => {
             // Only what came in by HBONE: elsewhere a port has been chosen, by its own rules.

@@ -41,8 +41,8 @@ const EASED_PERCENT: u64 = 75;
 /// Memory is not short because of us while less than this part of the limit is ours, in percent.
 const OURS_PERCENT: u64 = 25;
 
-/// How fast memory may grow, for how long may pass until the next look. Source: measured, one
-/// worker that reads from loopback.
+/// How fast memory may grow by what one worker does, for how long may pass until the next look.
+/// Source: measured, reading from loopback.
 const GROWTH_BYTES_A_MS: u64 = 2 * 1024 * 1024;
 
 /// Shortest and longest time between two looks.
@@ -170,11 +170,12 @@ fn judge(before: Pressure, look: Look) -> Pressure {
 }
 
 /// How long memory cannot become tight, by how much is left until then.
-fn pause(look: Look) -> Duration {
+fn pause(look: Look, workers: u64) -> Duration {
     let tight = (look.limit / 100).saturating_mul(TIGHT_PERCENT);
     let left = tight.saturating_sub(look.used);
     let ours = (look.limit / 100).saturating_mul(OURS_PERCENT).saturating_sub(look.ours);
-    let ms = left.max(ours) / GROWTH_BYTES_A_MS;
+    let growth = GROWTH_BYTES_A_MS.saturating_mul(workers.max(1));
+    let ms = left.max(ours).checked_div(growth).unwrap_or(0);
     Duration::from_millis(ms.clamp(LOOKS_MS.0, LOOKS_MS.1))
 }
 
@@ -183,12 +184,13 @@ pub(crate) async fn watch_memory(shared: Arc<Shared>) {
     let Some(limit) = MemoryLimit::find() else { return };
     loop {
         // Without an answer there is nothing to compare, and the next look may have one.
-        let used = limit.used_bytes().unwrap_or(0);
-        let ours = own_bytes().unwrap_or(used);
+        let (used, in_sockets) = limit.used_bytes().unwrap_or((0, 0));
+        // Nearly all sockets of the group end at the sidecar, on one side or the other.
+        let ours = own_bytes().map_or(used, |own| own.saturating_add(in_sockets));
         let look = Look { used, ours, limit: limit.bytes() };
         let pressure = shared.overload.found(look);
         shared.registry.set(Level::MemoryPressure, i64::from(pressure as u8));
-        tokio::time::sleep(pause(look)).await;
+        tokio::time::sleep(pause(look, shared.workers())).await;
     }
 }
 
@@ -223,11 +225,12 @@ mod tests {
     fn the_nearer_the_limit_the_sooner_the_next_look() {
         const GIB: u64 = 1 << 30;
         let look = |used, limit| Look { used, ours: used, limit };
-        assert_eq!(pause(look(0, 4 * GIB)), Duration::from_secs(1));
-        assert_eq!(pause(look(GIB, GIB)), Duration::from_millis(5));
-        assert!(pause(look(60 << 20, 256 << 20)) < Duration::from_millis(100));
+        assert_eq!(pause(look(0, 4 * GIB), 1), Duration::from_secs(1));
+        assert_eq!(pause(look(GIB, GIB), 1), Duration::from_millis(5));
+        assert!(pause(look(60 << 20, 256 << 20), 1) < Duration::from_millis(100));
+        assert!(pause(look(200 << 20, GIB), 4) <= pause(look(200 << 20, GIB), 1) / 3);
         let theirs = Look { used: GIB, ours: 0, limit: GIB };
-        assert!(pause(theirs) > Duration::from_millis(100), "until a quarter is ours");
+        assert!(pause(theirs, 1) > Duration::from_millis(100), "until a quarter is ours");
     }
 
     #[test]

@@ -202,6 +202,11 @@ impl Shared {
         self.ended.notified().await;
     }
 
+    /// Workers that run.
+    pub(crate) fn workers(&self) -> u64 {
+        self.workers.load(Ordering::Relaxed) as u64
+    }
+
     /// Whether no worker is left.
     pub(crate) fn has_ended_workers(&self) -> bool {
         self.workers.load(Ordering::Relaxed) == 0

@@ -108,8 +108,11 @@ impl TrustBundle {
             if !self.domains.contains_key(domain) {
                 return Err(MaterialsError::NoRoots(domain.into()));
             }
-            let lists = Revocations::from_pem(pem.as_ref())?;
-            self.revocations.entry(domain.into()).or_default().extend(lists);
+            let known = self.revocations.entry(domain.into()).or_default();
+            for list in Revocations::from_pem(pem.as_ref())? {
+                list.is_only_one_among(known)?;
+                known.push(list);
+            }
         }
         Ok(self)
     }
@@ -141,7 +144,9 @@ impl TrustBundle {
             .filter_map(|of| self.revocations.get(of))
             .flatten()
             .collect();
-        let lists_end = revocations.iter().map(|list| list.not_after).min();
+        // One that has ended refuses what it is about; it says nothing of others.
+        let in_force = revocations.iter().map(|list| list.not_after);
+        let lists_end = in_force.filter(|end| *end >= now.as_secs()).min();
         let not_after = lists_end.unwrap_or(u64::MAX);
         let mut found = Trusted { anchors: Vec::new(), revocations, not_after };
         let known = own.into_iter().chain(aliased).flatten();

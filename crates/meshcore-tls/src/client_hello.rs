@@ -21,6 +21,8 @@ const MAX_RECORD_BYTES: usize = 16 * 1024;
 const HEADER_BYTES: usize = 4;
 
 const RECORD_HANDSHAKE: u8 = 22;
+/// First byte of the version of a record, from SSL 3.0 to TLS 1.3.
+const VERSION_MAJOR: u8 = 3;
 const CLIENT_HELLO: u8 = 1;
 const EXTENSION_SERVER_NAME: u16 = 0;
 const EXTENSION_ALPN: u16 = 16;
@@ -59,6 +61,12 @@ pub fn client_hello(prefix: &[u8]) -> Result<Option<ClientHello>, NotTls> {
         return Err(NotTls);
     }
     Ok(found)
+}
+
+/// Whether `prefix` begins as a TLS handshake does. Where [`client_hello`] finds none in it all the
+/// same, a more lenient server behind us may: nobody can say what that one would read.
+pub fn begins_as_handshake(prefix: &[u8]) -> bool {
+    matches!(prefix, [RECORD_HANDSHAKE] | [RECORD_HANDSHAKE, VERSION_MAJOR, ..])
 }
 
 // === impl ClientHello ===

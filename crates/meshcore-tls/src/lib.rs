@@ -32,7 +32,8 @@ mod verified;
 mod verify;
 
 pub use bundle::TrustBundle;
-pub use client_hello::{ClientHello, MAX_CLIENT_HELLO_BYTES, NotTls, client_hello};
+pub use client_hello::{ClientHello, MAX_CLIENT_HELLO_BYTES, NotTls};
+pub use client_hello::{begins_as_handshake, client_hello};
 pub use expected::Expected;
 pub use materials::{ChainLink, Materials, MaterialsError};
 pub use mesh::{MeshTls, MeshTlsOptions};

@@ -12,6 +12,7 @@ use webpki::{
     CertRevocationList, ExpirationPolicy, OwnedCertRevocationList, RevocationCheckDepth,
     RevocationOptions, RevocationOptionsBuilder, UnknownStatusPolicy,
 };
+use x509_parser::oid_registry::OID_X509_EXT_ISSUER_DISTRIBUTION_POINT;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
@@ -24,6 +25,9 @@ use crate::provider::digest;
 pub(crate) struct Revocations {
     list: Arc<CertRevocationList<'static>>,
     digest: [u8; 32],
+    /// Name of the authority, as in the list.
+    issuer: Vec<u8>,
+    issuer_text: String,
     /// When a newer one must be there, in unix seconds.
     pub(crate) not_after: u64,
 }
@@ -53,11 +57,33 @@ impl Revocations {
         let (_, parsed) =
             CertificateRevocationList::from_der(der).map_err(|e| unusable(e.to_string()))?;
         let next = parsed.next_update().ok_or_else(|| unusable("it has no next update".into()))?;
+        let issuer = parsed.tbs_cert_list.issuer.as_raw().to_vec();
+        let issuer_text = parsed.issuer().to_string();
+        // A list of a part is not looked at for certificates that do not name it.
+        if parsed.extensions().iter().any(|one| one.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT) {
+            let why = "is about a part of its certificates (IssuingDistributionPoint)";
+            return Err(unusable(format!("that of {issuer_text} {why}: give one about all")));
+        }
         Ok(Self {
             list: Arc::new(list.into()),
             digest: digest([der.as_ref()]),
+            issuer,
+            issuer_text,
             not_after: leaf::seconds(next.timestamp()),
         })
+    }
+
+    /// Whether no other list is of the same authority: only one of them would be looked at.
+    ///
+    /// # Errors
+    /// [`MaterialsError::RevocationList`] when there is one.
+    pub(crate) fn is_only_one_among(&self, others: &[Self]) -> Result<(), MaterialsError> {
+        if others.iter().any(|other| other.issuer == self.issuer) {
+            let issuer = &self.issuer_text;
+            let why = format!("{issuer} has two lists: give the newer one alone");
+            return Err(MaterialsError::RevocationList(why));
+        }
+        Ok(())
     }
 
     pub(crate) fn list(&self) -> &CertRevocationList<'static> {

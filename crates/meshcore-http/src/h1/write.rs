@@ -193,11 +193,10 @@ fn write_fields(fields: &Fields, keep_trailer: bool, out: &mut Vec<u8>) {
     }
 }
 
-/// Whether `Connection` says more than one of the two usual words, and may so name a field.
+/// Whether `Connection` says more than the usual word, which names a field that stays here anyway.
 fn has_unusual_option(fields: &Fields) -> bool {
-    fields.values(Known::Connection).any(|options| {
-        !options.eq_ignore_ascii_case(b"keep-alive") && !options.eq_ignore_ascii_case(b"close")
-    })
+    let mut said = fields.values(Known::Connection);
+    said.any(|options| !options.eq_ignore_ascii_case(b"keep-alive"))
 }
 
 /// Whether a field of a head with a `Connection` is forwarded.

@@ -77,7 +77,7 @@ fn what_is_not_http_passes_as_it_is() {
         b"EHLO example.com\r\nQUIT\r\n",
         b"GET / HTTP/3.0\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
-        b"\x16\x03\x01garbage that is no TLS",
+        b"\x16\x04\x01garbage that is no TLS",
         b"G",
         b"PRI * HT",
         &all,
@@ -109,7 +109,7 @@ fn what_is_no_http_is_closed_without_an_answer_where_http2_is_declared() {
         let cases: [&[u8]; 4] = [
             b"INVALID CONNECTION PREFACE\r\n\r\n",
             b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
-            b"\x16\x03\x01garbage",
+            b"\x16\x04\x01garbage",
             b"EHLO example.com\r\n",
         ];
         for bytes in cases {

@@ -98,7 +98,22 @@ fn a_hello_that_comes_too_slowly_is_given_up() {
         std::thread::park_timeout(std::time::Duration::from_millis(200));
     }
     assert!(sent < 20, "it was waited for");
-    refused(&sidecar, "plain text refused", 1);
+    refused(&sidecar, "malformed hello", 1);
+}
+
+#[test]
+fn a_hello_that_cannot_be_read_is_not_passed_on() {
+    let (ca, outside) = (TestCa::default(), PrivateCa::default());
+    let application = TlsServer::start(&outside.issue("api.example.com"), None);
+    let sidecar = server(&ca, "permissive", "detect", application.address());
+    let cases: [&[u8]; 2] = [b"\x16\x03\x01\0\x05\x01\0\0\x01\0", b"\x16\x03\x01\xff\xff"];
+    for (nth, wrong) in (1..).zip(cases) {
+        let mut client = Client::connect(sidecar.inbound());
+        client.send(wrong);
+        assert!(client.is_closed(), "{wrong:?}");
+        refused(&sidecar, "malformed hello", nth);
+    }
+    assert_eq!(sidecar.sum("istio_tcp_connections_opened_total", &[]), 0);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Certificates that were taken back.
 
 use rcgen::date_time_ymd;
-use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber};
+use rcgen::{
+    CertificateRevocationListParams, CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope,
+    KeyIdMethod, RevokedCertParams, SerialNumber,
+};
 use rustls::HandshakeKind;
 
 use super::forge::Issuing;
@@ -32,6 +35,22 @@ fn list(issuer: &Issuing, taken_back: &[&CertificateDer<'_>], until: i32) -> Str
     let der = params.signed_by(issuer).unwrap();
     let lines = base64_lines(der.der());
     format!("-----BEGIN X509 CRL-----\n{lines}-----END X509 CRL-----\n")
+}
+
+/// A list about the leaves of `issuer` alone.
+fn partial(issuer: &Issuing) -> Vec<u8> {
+    let params = CertificateRevocationListParams {
+        this_update: date_time_ymd(2020, 1, 1),
+        next_update: date_time_ymd(2090, 1, 1),
+        crl_number: SerialNumber::from(1_u64),
+        issuing_distribution_point: Some(CrlIssuingDistributionPoint {
+            distribution_point: CrlDistributionPoint { uris: vec!["http://crl.test/".into()] },
+            scope: Some(CrlScope::UserCertsOnly),
+        }),
+        revoked_certs: Vec::new(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    params.signed_by(issuer).unwrap().der().to_vec()
 }
 
 fn judging_by(forge: &Forge, list: String) -> Court {
@@ -111,7 +130,11 @@ fn a_list_that_cannot_be_used_is_said_to_be() {
     let good = list(&forge.td, &[], 2090);
     let broken = good.replacen("CRL-----\nMI", "CRL-----\nAI", 1);
     assert_ne!(broken, good);
-    for pem in ["", "garbage", &forge.td.pem(), &broken] {
+    let part = "-----BEGIN X509 CRL-----\n".to_owned()
+        + &base64_lines(&partial(&forge.td))
+        + "-----END X509 CRL-----\n";
+    let twice = format!("{good}{}", list(&forge.td, &[], 2091));
+    for pem in ["", "garbage", &forge.td.pem(), &broken, &part, &twice] {
         let refused = both(&forge).with_revocations([("td", pem)]).unwrap_err();
         assert!(matches!(refused, MaterialsError::RevocationList(_)), "{refused}");
     }
