@@ -278,13 +278,21 @@ def _place(event: Event) -> tuple[int, int]:
     return (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
 
 
+# What libyaml says from 0.2.6 on, whose own limit is reached before ours in one long line.
+_LIBYAML_TOO_DEEP = "maximum nesting depth"
+
+
 def _syntax_error(source: Source, error: yaml.YAMLError) -> Diagnostic:
     """Returns the error for text that is not YAML."""
     problem = str(getattr(error, "problem", None) or error).split("\n", maxsplit=1)[0]
+    if _LIBYAML_TOO_DEEP in problem:
+        said = f"nested deeper than {MAX_DEPTH} levels"
+    else:
+        said = f"not YAML: {problem}"
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is None:
         position = getattr(error, "position", None)  # of a character that YAML does not allow
         line = source.text.count("\n", 0, position) + 1 if isinstance(position, int) else 0
-        return source.diagnostic(f"not YAML: {problem}", line, 1 if line else 0)
+        return source.diagnostic(said, line, 1 if line else 0)
     hint = "indent with spaces" if "\t" in source.line(mark.line + 1) else ""
-    return source.diagnostic(f"not YAML: {problem}", mark.line + 1, mark.column + 1, hint)
+    return source.diagnostic(said, mark.line + 1, mark.column + 1, hint)
