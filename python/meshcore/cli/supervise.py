@@ -148,7 +148,7 @@ class Supervisor:
         return code if code >= 0 else _SIGNALLED - code
 
     def _hear(self) -> None:
-        while self._channel is not None and select.select([self._channel], [], [], 0)[0]:
+        while self._channel is not None and passing.is_readable(self._channel):
             try:
                 message, listeners = passing.receive(self._channel)
             except Gone:
@@ -214,7 +214,7 @@ class Supervisor:
         is_due = self._sidecar is None and not self._has_heir
         within_ms = max(0.0, self._start_at - time.monotonic()) * 1000 if is_due else None
         poll.poll(within_ms)
-        if select.select([self._woken], [], [], 0)[0]:
+        if passing.is_readable(self._woken):
             self._woken.recv(1 << 12)
 
     def _close(self) -> None:

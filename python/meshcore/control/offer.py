@@ -4,7 +4,6 @@
 
 import logging
 import os
-import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -56,7 +55,7 @@ class Offer:
         """Answers who asks; returns what it said of itself, once it accepts in our place."""
         if self._taker is None:
             self._accept(listeners)
-        elif _is_readable(self._taker):
+        elif passing.is_readable(self._taker):
             return self._heard(self._taker)
         elif time.monotonic() > self._until:
             _log.warning("the process that asked for the sockets does not serve: it is not waited"
@@ -187,7 +186,3 @@ def _check_free(address: str) -> None:
         other.settimeout(MESSAGE_SECONDS)
         if other.connect_ex(address) == 0:
             raise FileExistsError("another sidecar of this workload offers its sockets there")
-
-
-def _is_readable(channel: socket.socket) -> bool:
-    return bool(select.select([channel], [], [], 0)[0])

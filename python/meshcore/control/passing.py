@@ -5,6 +5,7 @@ them with each further byte.
 """
 
 import json
+import select
 import socket
 from array import array
 from collections.abc import Iterable, Mapping
@@ -62,6 +63,13 @@ def receive(channel: socket.socket) -> "tuple[dict[str, Any], list[Pair]]":
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         _close(descriptors)
         raise Gone(str(error)) from error
+
+
+def is_readable(channel: socket.socket) -> bool:
+    """Whether the other process has said something, or has ended."""
+    poll = select.poll()  # `select.select` knows no descriptors above 1023
+    poll.register(channel, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def close(listeners: Iterable[Pair]) -> None:

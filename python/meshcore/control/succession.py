@@ -1,7 +1,6 @@
 """The processes before and after this one, and the process above: who has the sockets when."""
 
 import logging
-import select
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -83,8 +82,7 @@ class Succession:
         """Whether there was a supervisor, and it is gone or has given this process up."""
         if self._supervisor is None:
             return False
-        readable = select.select([self._supervisor], [], [], 0)[0]
-        return bool(readable) and self._supervisor.recv(1) == b""
+        return passing.is_readable(self._supervisor) and self._supervisor.recv(1) == b""
 
     def close(self) -> None:
         """Offers nothing any more, and leaves what was to be taken over to the one before."""

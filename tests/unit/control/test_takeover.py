@@ -1,6 +1,7 @@
 """Old and new process, here in one: who asks, who answers, and who leaves in the middle."""
 
 import os
+import resource
 import socket
 import threading
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 
 from meshcore.control import offer, passing, takeover
 from meshcore.control.offer import Offer
+from meshcore.control.settings import Launch, Settings, Wanted
+from meshcore.control.succession import Succession
 from meshcore.control.takeover import NobodyRuns, Workload, take
 from meshcore.errors import StartFailed
 
@@ -35,6 +38,20 @@ def old(state):
     one = Offer(state, WORKLOAD, [], application=False)
     yield one
     one.close()
+
+
+@pytest.fixture
+def crowded():
+    """Uses up the descriptors that `select.select` knows, as many connections do."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    used = [os.open(os.devnull, os.O_RDONLY)]
+    while used[-1] < 1024:
+        used.append(os.dup(used[0]))
+    yield
+    for one in used:
+        os.close(one)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def listeners(listener):
@@ -99,6 +116,26 @@ def test_a_new_one_that_leaves_changes_nothing(state, old, listener):
     answered(old, listener, thread)
     passing.close(got[0].listeners)
     got[0].channel.close()
+
+
+@pytest.mark.usefixtures("crowded")
+def test_one_with_many_connections_is_taken_over_from(state, old, listener):
+    thread, got = asking(state)
+    answered(old, listener, thread)
+    passing.close(got[0].listeners)
+    assert old.turn(lambda: listeners(listener)) is None, "it does not serve yet"
+    got[0].channel.close()
+
+
+@pytest.mark.usefixtures("crowded")
+def test_one_with_many_connections_knows_whether_its_supervisor_is_there(state):
+    supervisor, ours = socket.socketpair()
+    settings = Settings(Wanted("web", "default"), "mesh", "0", state)
+    succession = Succession(Launch(supervisor=ours.detach()), settings)
+    with succession._supervisor:
+        assert not succession.is_orphaned()
+        supervisor.close()
+        assert succession.is_orphaned()
 
 
 def test_a_new_one_that_never_serves_is_given_up(state, old, listener, monkeypatch):
