@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.integration.harness import children, curl, eventually
+from tests.integration.harness import children, connects, curl, eventually
 
 MESH = """
 services:
@@ -125,6 +125,19 @@ def test_a_second_signal_ends_at_once(mesh, program):
         supervisor.signal()
         assert supervisor.wait() == INTERRUPTED
     assert not Path(f"/proc/{application}").exists()
+
+
+def test_who_connects_during_a_drain_is_refused(mesh):
+    supervisor = mesh.sidecar("web", "--supervise", "--drain", "60s")
+    host, port = supervisor.host_port("outbound")
+    with socket.create_connection((host, port), timeout=20) as client:
+        client.sendall(b"GET / HTTP/1.1\r\n")  # half a request, which keeps the drain waiting
+        time.sleep(0.2)
+        supervisor.signal()
+        eventually(lambda: not connects(host, port))
+        assert supervisor.process.poll() is None
+        supervisor.signal()
+        assert supervisor.wait() == INTERRUPTED
 
 
 def test_without_its_supervisor_a_sidecar_ends(mesh):

@@ -103,6 +103,8 @@ class Supervisor:
     def _turn(self) -> int | None:
         """Looks after whatever has happened; returns the exit status when all is over."""
         ended = self._ended()
+        if self._stops:
+            self._keep([])  # who connects now is to be refused, as without a supervisor
         status = self._application.status() if self._application is not None else None
         if status is not None and self._stops <= 1:
             _say(f"INFO the application ended with status {status}")
@@ -123,6 +125,7 @@ class Supervisor:
             _say("INFO the sidecar was taken over from: the application stays here")
             return None
         if self._stops or self._has_heir or status == 0 or not self._was_ready:
+            self._keep([])  # the application may take its time
             return self._stop_application(status)
         if not self._is_ready:
             self._keep([])  # they may be what it cannot start with
