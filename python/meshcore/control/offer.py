@@ -14,6 +14,7 @@ from typing import Any
 from meshcore.control import passing
 from meshcore.control.passing import Gone, Pair
 from meshcore.control.takeover import PROTOCOL, Workload, unix_address, user_of
+from meshcore.errors import NativeError
 
 _log = logging.getLogger("meshcore")
 
@@ -106,9 +107,14 @@ class Offer:
         hello = {} if why else passing.receive(taker)[0]
         why = why or self._refusal(hello)
         answer = {"protocol": PROTOCOL, "version": "", "pid": os.getpid()}
-        pairs = [] if why else list(listeners())
-        if not why and not pairs:
-            why = "it is ending, start without --takeover when it has"
+        pairs: list[Pair] = []
+        if not why:
+            try:
+                pairs = list(listeners())
+            except NativeError:
+                why = "its descriptors are used up: try again"
+            else:
+                why = None if pairs else "it is ending, start without --takeover when it has"
         try:
             if why:
                 _log.warning("another process asked for the sockets and was refused: %s", why)

@@ -50,7 +50,12 @@ class Succession:
         return [Listener(*pair) for pair in self._given if pair[0] != PURPOSE]
 
     def accepting(self, proxy: Proxy) -> bool:
-        """Says that this process accepts; whether one before it stops doing so."""
+        """Says that this process accepts; whether one before it stops doing so.
+
+        Raises:
+            NativeError: Descriptors are used up; the one before was told nothing, and goes on.
+        """
+        listeners = proxy.listeners() if self._supervisor is not None else []
         given, self._given = self._given or [], []
         if self._workload is not None:
             self._offer = Offer(self._state, self._workload, given, application=self._application)
@@ -58,7 +63,6 @@ class Succession:
             self._taken.serving()
         passing.close(given)
         if self._supervisor is not None:
-            listeners = proxy.listeners()
             outbound = proxy.addresses()["outbound"]
             offered = self._offer.listener() if self._offer else []
             self._tell_supervisor({"outbound": outbound}, [*listeners, *offered])

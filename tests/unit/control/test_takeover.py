@@ -5,15 +5,16 @@ import resource
 import socket
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from meshcore.control import offer, passing, takeover
+from meshcore.control import offer, passing, succession, takeover
 from meshcore.control.offer import Offer
 from meshcore.control.settings import Launch, Settings, Wanted
 from meshcore.control.succession import Succession
 from meshcore.control.takeover import NobodyRuns, Workload, take
-from meshcore.errors import StartFailed
+from meshcore.errors import NativeError, StartFailed
 
 WORKLOAD = Workload("/mesh.yaml", "default", "web", "127.0.0.21")
 ABOUT = {"version": "2", "application": False, "ready_file": "/ready"}
@@ -56,6 +57,10 @@ def crowded():
 
 def listeners(listener):
     return [("outbound", os.dup(listener.fileno()))]
+
+
+def succession_of(state, launch):
+    return Succession(launch, Settings(Wanted("web", "default"), "mesh", "0", state))
 
 
 def asking(state, workload=WORKLOAD, about=ABOUT):
@@ -130,12 +135,11 @@ def test_one_with_many_connections_is_taken_over_from(state, old, listener):
 @pytest.mark.usefixtures("crowded")
 def test_one_with_many_connections_knows_whether_its_supervisor_is_there(state):
     supervisor, ours = socket.socketpair()
-    settings = Settings(Wanted("web", "default"), "mesh", "0", state)
-    succession = Succession(Launch(supervisor=ours.detach()), settings)
-    with succession._supervisor:
-        assert not succession.is_orphaned()
+    one = succession_of(state, Launch(supervisor=ours.detach()))
+    with one._supervisor:
+        assert not one.is_orphaned()
         supervisor.close()
-        assert succession.is_orphaned()
+        assert one.is_orphaned()
 
 
 def test_a_new_one_that_never_serves_is_given_up(state, old, listener, monkeypatch):
@@ -155,6 +159,39 @@ def test_one_that_ends_is_not_taken_over_from(state, old):
         old.turn(list)
         thread.join(0.01)
     assert "it is ending" in str(got[0])
+
+
+def test_one_without_descriptors_refuses_and_goes_on(state, old, listener):
+    def none_left():
+        raise NativeError("too many open files")
+
+    thread, got = asking(state)
+    while thread.is_alive():
+        assert old.turn(none_left) is None
+        thread.join(0.01)
+    assert "its descriptors are used up: try again" in str(got[0])
+    thread, got = asking(state)
+    answered(old, listener, thread)
+    passing.close(got[0].listeners)
+    got[0].channel.close()
+
+
+def test_a_supervised_new_one_without_descriptors_leaves_the_old_one_alone(
+    state, old, listener, monkeypatch
+):
+    thread, got = asking(state)
+    answered(old, listener, thread)
+    monkeypatch.setattr(succession, "take", lambda *_: got[0])
+    supervisor, ours = socket.socketpair()
+    new = succession_of(state, Launch(takeover=True, supervisor=ours.detach()))
+    new.before(WORKLOAD)
+    proxy = Mock()
+    proxy.listeners.side_effect = NativeError("too many open files")
+    with supervisor, new._supervisor, got[0].channel:
+        with pytest.raises(NativeError):
+            new.accepting(proxy)
+        assert old.turn(lambda: listeners(listener)) is None, "it was told nothing"
+        new.close()
 
 
 def test_one_with_an_application_is_not_given_a_second(state, listener):
