@@ -80,25 +80,45 @@ class Supervisor:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._sidecar = self._spawn(theirs.fileno())
+            except OSError:
+                ours.close()
+                raise
+        self._takeover = False
+        self._began, self._channel, self._is_ready = time.monotonic(), ours, False
+
+    def _spawn(self, channel: int) -> int:
         launch = {
             "takeover": self._takeover,
-            "supervisor": theirs.fileno(),
+            "supervisor": channel,
             "application": bool(self._command),
             "listeners": self._listeners,
         }
-        self._takeover = False
-        inherited = [theirs.fileno(), *(descriptor for _, descriptor in self._listeners)]
-        _set_inheritable(inherited, inheritable=True)
+        inherited = [channel, *(descriptor for _, descriptor in self._listeners)]
         command = [
             sys.executable, "-P", "-m", "meshcore.cli.sidecar",
             self._settings, json.dumps(launch),
         ]  # fmt: skip
         # A group of its own: Ctrl-C is our business.
         environment = os.environ  # noqa: TID251 - handed on
-        self._sidecar = os.posix_spawn(sys.executable, command, environment, setpgroup=0)
-        theirs.close()
-        _set_inheritable(inherited[1:], inheritable=False)
-        self._began, self._channel, self._is_ready = time.monotonic(), ours, False
+        _set_inheritable(inherited, inheritable=True)
+        try:
+            return os.posix_spawn(sys.executable, command, environment, setpgroup=0)
+        finally:
+            _set_inheritable(inherited, inheritable=False)
+
+    def _start_again(self) -> None:
+        """Starts it when the machine has a process for us; later when it has none."""
+        try:
+            self._start()
+        except OSError as error:
+            self._put_off(f"the sidecar cannot be started ({error})", _next_pause(self._pause))
+
+    def _put_off(self, why: str, pause: float) -> None:
+        self._pause, self._start_at = pause, time.monotonic() + pause
+        _say(f"ERROR {why}: starting it again" + (f" in {pause:.1f} s" if pause else ""))
 
     def _turn(self) -> int | None:
         """Looks after whatever has happened; returns the exit status when all is over."""
@@ -116,7 +136,7 @@ class Supervisor:
         if self._stops:
             return self._stop_application(0)
         if time.monotonic() >= self._start_at:
-            self._start()
+            self._start_again()
         return None
 
     def _after(self, status: int) -> int | None:
@@ -130,10 +150,8 @@ class Supervisor:
         if not self._is_ready:
             self._keep([])  # they may be what it cannot start with
         is_long = time.monotonic() - self._began >= LONG_LIFE_SECONDS
-        self._pause = 0.0 if is_long else _next_pause(self._pause)
-        self._start_at = time.monotonic() + self._pause
-        _say(f"ERROR the sidecar died with status {status}: starting it again"
-             + (f" in {self._pause:.1f} s" if self._pause else ""))  # fmt: skip
+        pause = 0.0 if is_long else _next_pause(self._pause)
+        self._put_off(f"the sidecar died with status {status}", pause)
         return None
 
     def _ended(self) -> int | None:
