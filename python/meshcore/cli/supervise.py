@@ -58,6 +58,7 @@ class Supervisor:
         self._was_ready = self._is_ready = False
         self._has_heir = False
         self._stops = 0
+        self._signals: list[int] = []
         self._began = self._start_at = time.monotonic()
         self._pause = 0.0
         self._woken, wakes = socket.socketpair()
@@ -122,6 +123,7 @@ class Supervisor:
 
     def _turn(self) -> int | None:
         """Looks after whatever has happened; returns the exit status when all is over."""
+        self._forward()
         ended = self._ended()
         if self._stops:
             self._keep([])  # who connects now is to be refused, as without a supervisor
@@ -211,20 +213,26 @@ class Supervisor:
         return self._application.stop() or status
 
     def _heard(self, number: int, frame: "FrameType | None") -> None:
+        """Notes a signal for `_forward`: between any two steps, the sidecar may be half started."""
         del frame
         if number == signal.SIGCHLD:
             return  # it woke us, and that is all
-        if number in _FORWARDED:
-            if self._application is not None:
-                self._application.send(number)
-            return
+        self._signals.append(number)
         if number in _TOLD:
             self._stops += 1
-            number = signal.SIGTERM
             if self._stops > 1 and self._application is not None:
-                self._application.kill()
-        if self._sidecar is not None:
-            os.kill(self._sidecar, number)  # also a dead one, as long as it was not waited for
+                self._application.kill()  # now: we may be waiting for its end
+
+    def _forward(self) -> None:
+        """Passes on the signals that came."""
+        while self._signals:
+            number = self._signals.pop(0)
+            if number in _FORWARDED:
+                if self._application is not None:
+                    self._application.send(number)
+            elif self._sidecar is not None:
+                # Also a dead one, as long as it was not waited for.
+                os.kill(self._sidecar, signal.SIGTERM if number in _TOLD else number)
 
     def _wait(self) -> None:
         """Waits for a signal, a message, or the time to start."""

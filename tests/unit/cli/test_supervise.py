@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,33 @@ def test_one_that_cannot_be_started_again_is_started_later(supervisor, monkeypat
     assert supervisor._turn() is None
     assert supervisor._sidecar == started[0]
     supervisor._close()
+
+
+def test_a_signal_while_the_sidecar_is_started_reaches_it(supervisor, monkeypatch):
+    started = program(monkeypatch, "sleep", "60")
+    spawn = os.posix_spawn
+
+    def told_meanwhile(*arguments, **more):
+        pid = spawn(*arguments, **more)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return pid
+
+    monkeypatch.setattr(os, "posix_spawn", told_meanwhile)
+    rescue = threading.Timer(10, lambda: os.kill(started[0], signal.SIGKILL))
+    rescue.start()
+    assert supervisor.run() == 128 + signal.SIGTERM
+    rescue.cancel()
+
+
+def test_a_signal_while_the_sidecar_is_buried_is_no_error(supervisor, monkeypatch):
+    program(monkeypatch, "true")
+    wait = os.waitpid
+
+    def told_meanwhile(pid, options):
+        ended = wait(pid, options)
+        if ended[0]:
+            os.kill(os.getpid(), signal.SIGHUP)
+        return ended
+
+    monkeypatch.setattr(os, "waitpid", told_meanwhile)
+    assert supervisor.run() == 0
