@@ -61,6 +61,8 @@ class Offer:
         elif time.monotonic() > self._until:
             _log.warning("the process that asked for the sockets does not serve: it is not waited"
                          " for any longer")  # fmt: skip
+            with suppress(Gone):
+                passing.send(self._taker, {"gave_up": True})
             self._forget()
         return None
 

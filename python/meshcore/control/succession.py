@@ -54,19 +54,26 @@ class Succession:
 
         Raises:
             NativeError: Descriptors are used up; the one before was told nothing, and goes on.
+            StartFailed: The one before has waited for too long, and goes on.
         """
         listeners = proxy.listeners() if self._supervisor is not None else []
+        if taken := self._taken:
+            taken.serving()
+            self._taken = None
         given, self._given = self._given or [], []
         if self._workload is not None:
             self._offer = Offer(self._state, self._workload, given, application=self._application)
-        if self._taken is not None:
-            self._taken.serving()
         passing.close(given)
         if self._supervisor is not None:
             outbound = proxy.addresses()["outbound"]
             offered = self._offer.listener() if self._offer else []
             self._tell_supervisor({"outbound": outbound}, [*listeners, *offered])
             passing.close(listeners)
+        return taken is not None
+
+    @property
+    def is_second(self) -> bool:
+        """Whether one before this process accepts, and was not told to stop."""
         return self._taken is not None
 
     def turn(self, proxy: Proxy) -> Mapping[str, Any] | None:
@@ -90,6 +97,8 @@ class Succession:
 
     def close(self) -> None:
         """Offers nothing any more, and leaves what was to be taken over to the one before."""
+        if self._taken is not None:
+            self._taken.channel.close()
         passing.close(self._given or [])
         self._given = None
         if self._offer is not None:
