@@ -154,7 +154,11 @@ def test_a_supervised_sidecar_is_taken_over_from(mesh, program):
     second = mesh.sidecar("web", "--supervise", "--takeover")
     eventually(lambda: "the application stays here" in first.said())
     os.kill(sidecar_of(second), signal.SIGKILL)
-    eventually(lambda: serves(second))
+    eventually(lambda: f'"pid": {sidecar_of(second)}' in second.ready_file.read_text())
+    third = mesh.meshcore(
+        "run", "--mesh", mesh.documents, "--takeover", "--service", "web", "--", "true"
+    )
+    assert "its application stays with it" in third.stderr, "also after a death"
     first.signal()
     assert first.wait() == 7
     assert serves(second)

@@ -52,6 +52,7 @@ class Supervisor:
         self._command: list[str] = above["command"]
         self._proxy_variables: list[str] = above["proxy_variables"]
         self._application: Application | None = None
+        self._has_application = bool(self._command)  # here, or where it was taken over from
         self._sidecar: int | None = None
         self._channel: socket.socket | None = None
         self._listeners: list[Pair] = []
@@ -94,7 +95,7 @@ class Supervisor:
         launch = {
             "takeover": self._takeover,
             "supervisor": channel,
-            "application": bool(self._command),
+            "application": self._has_application,
             "listeners": self._listeners,
         }
         inherited = [channel, *(descriptor for _, descriptor in self._listeners)]
@@ -182,6 +183,7 @@ class Supervisor:
             else:
                 self._was_ready = self._is_ready = True
             self._keep(listeners)
+            self._has_application |= bool(message.get("application"))
             if message.get("outbound"):
                 self._start_application(f"http://{message['outbound']}")
 

@@ -38,7 +38,8 @@ class Offer:
             state: The state directory.
             workload: Whose sockets these are.
             given: What this process got from the one before, of which the `PURPOSE` is used.
-            application: Whether this process, or its supervisor, keeps an application.
+            application: Whether this process, its supervisor, or one before it keeps an
+                application.
         """
         self._path, self._workload, self._application = (
             workload.socket_path(state), workload, application,
@@ -108,7 +109,12 @@ class Offer:
         why = None if user_of(taker) == os.geteuid() else "it belongs to another user"
         hello = {} if why else passing.receive(taker)[0]
         why = why or self._refusal(hello)
-        answer = {"protocol": PROTOCOL, "version": "", "pid": os.getpid()}
+        answer = {
+            "protocol": PROTOCOL,
+            "version": "",
+            "pid": os.getpid(),
+            "application": self._application,
+        }
         pairs: list[Pair] = []
         if not why:
             try:

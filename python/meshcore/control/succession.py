@@ -47,6 +47,7 @@ class Succession:
             if self._launch.takeover:
                 self._taken = take(self._state, workload, self._about)
                 self._given = self._taken.listeners if self._taken else []
+                self._application |= self._taken is not None and self._taken.application
         return [Listener(*pair) for pair in self._given if pair[0] != PURPOSE]
 
     def accepting(self, proxy: Proxy) -> bool:
@@ -67,7 +68,8 @@ class Succession:
         if self._supervisor is not None:
             outbound = proxy.addresses()["outbound"]
             offered = self._offer.listener() if self._offer else []
-            self._tell_supervisor({"outbound": outbound}, [*listeners, *offered])
+            message = {"outbound": outbound, "application": self._application}
+            self._tell_supervisor(message, [*listeners, *offered])
             passing.close(listeners)
         return taken is not None
 

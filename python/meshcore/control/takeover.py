@@ -5,7 +5,7 @@ all listening sockets, starts on them, and says when it accepts. Only then the o
 accepting: whichever ends in between, the other serves.
 
     new: {protocol, version, workload, application, ready_file}
-    old: {protocol, version, pid} and the sockets, or {protocol, refused}
+    old: {protocol, version, pid, application} and the sockets, or {protocol, refused}
     new: {serving}
     old: {handed_over}, or {gave_up}: it has waited for too long and goes on, and the new one ends
 """
@@ -65,6 +65,8 @@ class Taken:
 
     listeners: list[Pair]
     pid: int
+    application: bool
+    """Whether it, or one before it, keeps an application, which stays there."""
     channel: socket.socket
 
     def serving(self) -> None:
@@ -123,7 +125,8 @@ def take(state: str, workload: Workload, about: Mapping[str, object]) -> Taken |
         passing.close(listeners)
         channel.close()
         raise StartFailed(f"the running sidecar does not hand over: {why}")
-    return Taken(listeners, int(answer["pid"]), channel)
+    application = bool(answer.get("application"))
+    return Taken(listeners, int(answer["pid"]), application, channel)
 
 
 def _refusal_of(answer: Mapping[str, Any]) -> str | None:
