@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.integration.harness import children, curl, eventually
+from tests.integration.harness import children, connects, curl, eventually
 
 MESH = """
 services:
@@ -127,6 +127,19 @@ def test_a_second_signal_ends_at_once(mesh, program):
     assert not Path(f"/proc/{application}").exists()
 
 
+def test_who_connects_during_a_drain_is_refused(mesh):
+    supervisor = mesh.sidecar("web", "--supervise", "--drain", "60s")
+    host, port = supervisor.host_port("outbound")
+    with socket.create_connection((host, port), timeout=20) as client:
+        client.sendall(b"GET / HTTP/1.1\r\n")  # half a request, which keeps the drain waiting
+        time.sleep(0.2)
+        supervisor.signal()
+        eventually(lambda: not connects(host, port))
+        assert supervisor.process.poll() is None
+        supervisor.signal()
+        assert supervisor.wait() == INTERRUPTED
+
+
 def test_without_its_supervisor_a_sidecar_ends(mesh):
     supervisor = mesh.sidecar("web", "--supervise")
     pid = sidecar_of(supervisor)
@@ -141,7 +154,11 @@ def test_a_supervised_sidecar_is_taken_over_from(mesh, program):
     second = mesh.sidecar("web", "--supervise", "--takeover")
     eventually(lambda: "the application stays here" in first.said())
     os.kill(sidecar_of(second), signal.SIGKILL)
-    eventually(lambda: serves(second))
+    eventually(lambda: f'"pid": {sidecar_of(second)}' in second.ready_file.read_text())
+    third = mesh.meshcore(
+        "run", "--mesh", mesh.documents, "--takeover", "--service", "web", "--", "true"
+    )
+    assert "its application stays with it" in third.stderr, "also after a death"
     first.signal()
     assert first.wait() == 7
     assert serves(second)

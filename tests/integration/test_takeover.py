@@ -195,6 +195,8 @@ def test_an_application_stays_with_who_started_it(mesh):
     assert "its application stays with it" in said
     second = mesh.sidecar("web", "--takeover")
     eventually(lambda: "draining" in first.said())
+    status, said = refused(mesh, "web", "--", "true")
+    assert "its application stays with it" in said, "also with the second one"
     child = eventually(lambda: children(first.pid, "time.sleep"))
     assert answers(second)
     assert first.process.poll() is None

@@ -129,16 +129,19 @@ class Sidecar:
         thread.start()
         try:
             self._start_application()
-            took_over = self.succession.accepting(self.proxy)
-            self._register()
-            self._write_ready_file(must=not took_over)
+            if self.stops:
+                self.succession.close()  # the one before this process goes on
+            else:
+                took_over = self.succession.accepting(self.proxy)
+                self._register()
+                self._write_ready_file(must=not took_over)
             return self._turns()
         finally:
             self.watch.close()
             self._stop_application()  # or what it left
             self.proxy.stop()
             self.succession.close()
-            if not self.has_heir:
+            if not (self.has_heir or self.succession.is_second):
                 self._remove_ready_file()
             Entry.of_this_process(self.settings.state).remove()
 

@@ -52,12 +52,14 @@ class Supervisor:
         self._command: list[str] = above["command"]
         self._proxy_variables: list[str] = above["proxy_variables"]
         self._application: Application | None = None
+        self._has_application = bool(self._command)  # here, or where it was taken over from
         self._sidecar: int | None = None
         self._channel: socket.socket | None = None
         self._listeners: list[Pair] = []
         self._was_ready = self._is_ready = False
         self._has_heir = False
         self._stops = 0
+        self._signals: list[int] = []
         self._began = self._start_at = time.monotonic()
         self._pause = 0.0
         self._woken, wakes = socket.socketpair()
@@ -80,29 +82,52 @@ class Supervisor:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._sidecar = self._spawn(theirs.fileno())
+            except OSError:
+                ours.close()
+                raise
+        self._takeover = False
+        self._began, self._channel, self._is_ready = time.monotonic(), ours, False
+
+    def _spawn(self, channel: int) -> int:
         launch = {
             "takeover": self._takeover,
-            "supervisor": theirs.fileno(),
-            "application": bool(self._command),
+            "supervisor": channel,
+            "application": self._has_application,
             "listeners": self._listeners,
         }
-        self._takeover = False
-        inherited = [theirs.fileno(), *(descriptor for _, descriptor in self._listeners)]
-        _set_inheritable(inherited, inheritable=True)
+        inherited = [channel, *(descriptor for _, descriptor in self._listeners)]
         command = [
             sys.executable, "-P", "-m", "meshcore.cli.sidecar",
             self._settings, json.dumps(launch),
         ]  # fmt: skip
         # A group of its own: Ctrl-C is our business.
         environment = os.environ  # noqa: TID251 - handed on
-        self._sidecar = os.posix_spawn(sys.executable, command, environment, setpgroup=0)
-        theirs.close()
-        _set_inheritable(inherited[1:], inheritable=False)
-        self._began, self._channel, self._is_ready = time.monotonic(), ours, False
+        _set_inheritable(inherited, inheritable=True)
+        try:
+            return os.posix_spawn(sys.executable, command, environment, setpgroup=0)
+        finally:
+            _set_inheritable(inherited, inheritable=False)
+
+    def _start_again(self) -> None:
+        """Starts it when the machine has a process for us; later when it has none."""
+        try:
+            self._start()
+        except OSError as error:
+            self._put_off(f"the sidecar cannot be started ({error})", _next_pause(self._pause))
+
+    def _put_off(self, why: str, pause: float) -> None:
+        self._pause, self._start_at = pause, time.monotonic() + pause
+        _say(f"ERROR {why}: starting it again" + (f" in {pause:.1f} s" if pause else ""))
 
     def _turn(self) -> int | None:
         """Looks after whatever has happened; returns the exit status when all is over."""
+        self._forward()
         ended = self._ended()
+        if self._stops:
+            self._keep([])  # who connects now is to be refused, as without a supervisor
         status = self._application.status() if self._application is not None else None
         if status is not None and self._stops <= 1:
             _say(f"INFO the application ended with status {status}")
@@ -114,7 +139,7 @@ class Supervisor:
         if self._stops:
             return self._stop_application(0)
         if time.monotonic() >= self._start_at:
-            self._start()
+            self._start_again()
         return None
 
     def _after(self, status: int) -> int | None:
@@ -123,14 +148,13 @@ class Supervisor:
             _say("INFO the sidecar was taken over from: the application stays here")
             return None
         if self._stops or self._has_heir or status == 0 or not self._was_ready:
+            self._keep([])  # the application may take its time
             return self._stop_application(status)
         if not self._is_ready:
             self._keep([])  # they may be what it cannot start with
         is_long = time.monotonic() - self._began >= LONG_LIFE_SECONDS
-        self._pause = 0.0 if is_long else _next_pause(self._pause)
-        self._start_at = time.monotonic() + self._pause
-        _say(f"ERROR the sidecar died with status {status}: starting it again"
-             + (f" in {self._pause:.1f} s" if self._pause else ""))  # fmt: skip
+        pause = 0.0 if is_long else _next_pause(self._pause)
+        self._put_off(f"the sidecar died with status {status}", pause)
         return None
 
     def _ended(self) -> int | None:
@@ -148,7 +172,7 @@ class Supervisor:
         return code if code >= 0 else _SIGNALLED - code
 
     def _hear(self) -> None:
-        while self._channel is not None and select.select([self._channel], [], [], 0)[0]:
+        while self._channel is not None and passing.is_readable(self._channel):
             try:
                 message, listeners = passing.receive(self._channel)
             except Gone:
@@ -159,6 +183,7 @@ class Supervisor:
             else:
                 self._was_ready = self._is_ready = True
             self._keep(listeners)
+            self._has_application |= bool(message.get("application"))
             if message.get("outbound"):
                 self._start_application(f"http://{message['outbound']}")
 
@@ -190,20 +215,26 @@ class Supervisor:
         return self._application.stop() or status
 
     def _heard(self, number: int, frame: "FrameType | None") -> None:
+        """Notes a signal for `_forward`: between any two steps, the sidecar may be half started."""
         del frame
         if number == signal.SIGCHLD:
             return  # it woke us, and that is all
-        if number in _FORWARDED:
-            if self._application is not None:
-                self._application.send(number)
-            return
+        self._signals.append(number)
         if number in _TOLD:
             self._stops += 1
-            number = signal.SIGTERM
             if self._stops > 1 and self._application is not None:
-                self._application.kill()
-        if self._sidecar is not None:
-            os.kill(self._sidecar, number)  # also a dead one, as long as it was not waited for
+                self._application.kill()  # now: we may be waiting for its end
+
+    def _forward(self) -> None:
+        """Passes on the signals that came."""
+        while self._signals:
+            number = self._signals.pop(0)
+            if number in _FORWARDED:
+                if self._application is not None:
+                    self._application.send(number)
+            elif self._sidecar is not None:
+                # Also a dead one, as long as it was not waited for.
+                os.kill(self._sidecar, signal.SIGTERM if number in _TOLD else number)
 
     def _wait(self) -> None:
         """Waits for a signal, a message, or the time to start."""
@@ -214,7 +245,7 @@ class Supervisor:
         is_due = self._sidecar is None and not self._has_heir
         within_ms = max(0.0, self._start_at - time.monotonic()) * 1000 if is_due else None
         poll.poll(within_ms)
-        if select.select([self._woken], [], [], 0)[0]:
+        if passing.is_readable(self._woken):
             self._woken.recv(1 << 12)
 
     def _close(self) -> None:

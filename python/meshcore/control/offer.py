@@ -4,7 +4,6 @@
 
 import logging
 import os
-import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 from meshcore.control import passing
 from meshcore.control.passing import Gone, Pair
 from meshcore.control.takeover import PROTOCOL, Workload, unix_address, user_of
+from meshcore.errors import NativeError
 
 _log = logging.getLogger("meshcore")
 
@@ -38,7 +38,8 @@ class Offer:
             state: The state directory.
             workload: Whose sockets these are.
             given: What this process got from the one before, of which the `PURPOSE` is used.
-            application: Whether this process, or its supervisor, keeps an application.
+            application: Whether this process, its supervisor, or one before it keeps an
+                application.
         """
         self._path, self._workload, self._application = (
             workload.socket_path(state), workload, application,
@@ -56,11 +57,13 @@ class Offer:
         """Answers who asks; returns what it said of itself, once it accepts in our place."""
         if self._taker is None:
             self._accept(listeners)
-        elif _is_readable(self._taker):
+        elif passing.is_readable(self._taker):
             return self._heard(self._taker)
         elif time.monotonic() > self._until:
             _log.warning("the process that asked for the sockets does not serve: it is not waited"
                          " for any longer")  # fmt: skip
+            with suppress(Gone):
+                passing.send(self._taker, {"gave_up": True})
             self._forget()
         return None
 
@@ -106,10 +109,20 @@ class Offer:
         why = None if user_of(taker) == os.geteuid() else "it belongs to another user"
         hello = {} if why else passing.receive(taker)[0]
         why = why or self._refusal(hello)
-        answer = {"protocol": PROTOCOL, "version": "", "pid": os.getpid()}
-        pairs = [] if why else list(listeners())
-        if not why and not pairs:
-            why = "it is ending, start without --takeover when it has"
+        answer = {
+            "protocol": PROTOCOL,
+            "version": "",
+            "pid": os.getpid(),
+            "application": self._application,
+        }
+        pairs: list[Pair] = []
+        if not why:
+            try:
+                pairs = list(listeners())
+            except NativeError:
+                why = "its descriptors are used up: try again"
+            else:
+                why = None if pairs else "it is ending, start without --takeover when it has"
         try:
             if why:
                 _log.warning("another process asked for the sockets and was refused: %s", why)
@@ -187,7 +200,3 @@ def _check_free(address: str) -> None:
         other.settimeout(MESSAGE_SECONDS)
         if other.connect_ex(address) == 0:
             raise FileExistsError("another sidecar of this workload offers its sockets there")
-
-
-def _is_readable(channel: socket.socket) -> bool:
-    return bool(select.select([channel], [], [], 0)[0])

@@ -5,7 +5,9 @@ them with each further byte.
 """
 
 import json
+import select
 import socket
+import time
 from array import array
 from collections.abc import Iterable, Mapping
 
@@ -49,19 +51,33 @@ def send(
 def receive(channel: socket.socket) -> "tuple[dict[str, Any], list[Pair]]":
     """Returns the next message, with sockets that are the caller's to close.
 
+    The timeout of the channel holds for the whole message.
+
     Raises:
         Gone: There is none, or it is not whole.
     """
     descriptors: list[int] = []
+    within = channel.gettimeout()
+    until = None if within is None else time.monotonic() + within
     try:
-        message = json.loads(_exactly(channel, _length(channel)))
+        message = json.loads(_exactly(channel, _length(channel, until), until))
         purposes = [str(purpose) for purpose in message.pop("purposes")]
         while len(descriptors) < len(purposes):
+            _limit(channel, until)
             descriptors += _part(channel)
         return message, list(zip(purposes, descriptors, strict=True))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         _close(descriptors)
         raise Gone(str(error)) from error
+    finally:
+        channel.settimeout(within)
+
+
+def is_readable(channel: socket.socket) -> bool:
+    """Whether the other process has said something, or has ended."""
+    poll = select.poll()  # `select.select` knows no descriptors above 1023
+    poll.register(channel, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def close(listeners: Iterable[Pair]) -> None:
@@ -69,11 +85,20 @@ def close(listeners: Iterable[Pair]) -> None:
     _close(descriptor for _, descriptor in listeners)
 
 
-def _length(channel: socket.socket) -> int:
-    length = int.from_bytes(_exactly(channel, _LENGTH_BYTES), "big")
+def _length(channel: socket.socket, until: float | None) -> int:
+    length = int.from_bytes(_exactly(channel, _LENGTH_BYTES, until), "big")
     if length > MOST_BYTES:
         raise ValueError(f"a message of {length} bytes")
     return length
+
+
+def _limit(channel: socket.socket, until: float | None) -> None:
+    """Lets the next call wait for what is left of the time."""
+    if until is not None:
+        rest = until - time.monotonic()
+        if rest <= 0.0:
+            raise TimeoutError("timed out")
+        channel.settimeout(rest)
 
 
 def _part(channel: socket.socket) -> list[int]:
@@ -89,10 +114,11 @@ def _part(channel: socket.socket) -> list[int]:
     return list(descriptors)
 
 
-def _exactly(channel: socket.socket, count: int) -> bytes:
+def _exactly(channel: socket.socket, count: int, until: float | None) -> bytes:
     """Reads so many bytes and none more: descriptors hang on those that follow."""
     data = b""
     while len(data) < count:
+        _limit(channel, until)
         got = channel.recv(count - len(data))
         if not got:
             raise EOFError("it ended")

@@ -120,7 +120,7 @@ class Launch:
     supervisor: int | None = None
     """Descriptor of the Unix socket to the process that started it and starts it again."""
     application: bool = False
-    """Whether that process keeps the application."""
+    """Whether that process, or one that was taken over from, keeps the application."""
     listeners: tuple[tuple[str, int], ...] = ()
     """Sockets of the process before, which died, by purpose."""
 

@@ -1,7 +1,6 @@
 """The processes before and after this one, and the process above: who has the sockets when."""
 
 import logging
-import select
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -48,22 +47,35 @@ class Succession:
             if self._launch.takeover:
                 self._taken = take(self._state, workload, self._about)
                 self._given = self._taken.listeners if self._taken else []
+                self._application |= self._taken is not None and self._taken.application
         return [Listener(*pair) for pair in self._given if pair[0] != PURPOSE]
 
     def accepting(self, proxy: Proxy) -> bool:
-        """Says that this process accepts; whether one before it stops doing so."""
+        """Says that this process accepts; whether one before it stops doing so.
+
+        Raises:
+            NativeError: Descriptors are used up; the one before was told nothing, and goes on.
+            StartFailed: The one before has waited for too long, and goes on.
+        """
+        listeners = proxy.listeners() if self._supervisor is not None else []
+        if taken := self._taken:
+            taken.serving()
+            self._taken = None
         given, self._given = self._given or [], []
         if self._workload is not None:
             self._offer = Offer(self._state, self._workload, given, application=self._application)
-        if self._taken is not None:
-            self._taken.serving()
         passing.close(given)
         if self._supervisor is not None:
-            listeners = proxy.listeners()
             outbound = proxy.addresses()["outbound"]
             offered = self._offer.listener() if self._offer else []
-            self._tell_supervisor({"outbound": outbound}, [*listeners, *offered])
+            message = {"outbound": outbound, "application": self._application}
+            self._tell_supervisor(message, [*listeners, *offered])
             passing.close(listeners)
+        return taken is not None
+
+    @property
+    def is_second(self) -> bool:
+        """Whether one before this process accepts, and was not told to stop."""
         return self._taken is not None
 
     def turn(self, proxy: Proxy) -> Mapping[str, Any] | None:
@@ -83,11 +95,12 @@ class Succession:
         """Whether there was a supervisor, and it is gone or has given this process up."""
         if self._supervisor is None:
             return False
-        readable = select.select([self._supervisor], [], [], 0)[0]
-        return bool(readable) and self._supervisor.recv(1) == b""
+        return passing.is_readable(self._supervisor) and self._supervisor.recv(1) == b""
 
     def close(self) -> None:
         """Offers nothing any more, and leaves what was to be taken over to the one before."""
+        if self._taken is not None:
+            self._taken.channel.close()
         passing.close(self._given or [])
         self._given = None
         if self._offer is not None:

@@ -5,9 +5,9 @@ all listening sockets, starts on them, and says when it accepts. Only then the o
 accepting: whichever ends in between, the other serves.
 
     new: {protocol, version, workload, application, ready_file}
-    old: {protocol, version, pid} and the sockets, or {protocol, refused}
+    old: {protocol, version, pid, application} and the sockets, or {protocol, refused}
     new: {serving}
-    old: {handed_over}
+    old: {handed_over}, or {gave_up}: it has waited for too long and goes on, and the new one ends
 """
 # pathlib would take 1.3 MB beside the data plane.
 # ruff: noqa: PTH118, PTH119, PTH120
@@ -17,7 +17,7 @@ import os
 import socket
 import struct
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 from zlib import crc32
@@ -65,19 +65,29 @@ class Taken:
 
     listeners: list[Pair]
     pid: int
+    application: bool
+    """Whether it, or one before it, keeps an application, which stays there."""
     channel: socket.socket
 
     def serving(self) -> None:
-        """Says that this process accepts, and waits until the other one does not any more."""
+        """Says that this process accepts, and waits until the other one does not any more.
+
+        Raises:
+            StartFailed: The other one has waited for too long, and goes on.
+        """
         try:
-            passing.send(self.channel, {"serving": True})
-            passing.receive(self.channel)
+            with suppress(Gone):  # what it said before it left can still be read
+                passing.send(self.channel, {"serving": True})
+            message, _ = passing.receive(self.channel)
         except Gone as error:
             _log.warning("process %d, which had the sockets before, says nothing: %s",
                          self.pid, error)  # fmt: skip
         else:
+            if message.get("gave_up"):
+                raise StartFailed("the running sidecar waited for too long and goes on: try again")
             _log.info("took over from process %d, which drains", self.pid)
-        self.channel.close()
+        finally:
+            self.channel.close()
 
 
 def take(state: str, workload: Workload, about: Mapping[str, object]) -> Taken | None:
@@ -115,7 +125,8 @@ def take(state: str, workload: Workload, about: Mapping[str, object]) -> Taken |
         passing.close(listeners)
         channel.close()
         raise StartFailed(f"the running sidecar does not hand over: {why}")
-    return Taken(listeners, int(answer["pid"]), channel)
+    application = bool(answer.get("application"))
+    return Taken(listeners, int(answer["pid"]), application, channel)
 
 
 def _refusal_of(answer: Mapping[str, Any]) -> str | None:

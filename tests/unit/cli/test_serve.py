@@ -22,6 +22,7 @@ def sidecar(tmp_path):
         one.proxy.addresses.return_value = {"outbound": "127.0.0.1:1"}
         one.renewal.materials.identity = "spiffe://td/ns/default/sa/web"
         one.watch.is_closed = True
+        one.succession.is_second = False
         one.succession.turn.return_value = None
         one.succession.is_orphaned.return_value = False
         one.report.revision = 1
@@ -47,3 +48,16 @@ def test_what_the_data_plane_tells_is_logged(sidecar, caplog):
     one.proxy.take_notices.side_effect = [["memory is short"], []]
     assert one.run() == 0
     assert [record.message for record in caplog.records] == ["memory is short"]
+
+
+def test_one_that_is_told_to_end_before_it_accepts_leaves_the_one_before_alone(sidecar, tmp_path):
+    ready = tmp_path / "ready"
+    ready.write_text("of the one before")
+    one = sidecar(ready_file=str(ready))
+    one.succession.is_second = True
+    one.proxy.wait.return_value = True
+    one.stops = 1
+    assert one.run() == 0
+    one.succession.accepting.assert_not_called()
+    one.succession.close.assert_called()
+    assert ready.read_text() == "of the one before"

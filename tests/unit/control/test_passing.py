@@ -1,7 +1,11 @@
 """Messages with descriptors between two processes, here between two ends of one."""
 
+import json
 import os
 import socket
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -47,6 +51,25 @@ def test_silence_is_told(ends):
     with pytest.raises(Gone) as gone:
         passing.receive(ends[1])
     assert isinstance(gone.value.__cause__, TimeoutError)
+
+
+def test_a_message_in_small_bits_takes_no_longer_than_one_in_silence(ends):
+    def dribble():
+        data = json.dumps({"purposes": [], "long": "x" * 100}).encode()
+        with suppress(OSError):
+            for byte in len(data).to_bytes(4, "big") + data:
+                ends[0].sendall(bytes([byte]))
+                time.sleep(0.02)
+
+    ends[1].settimeout(0.1)
+    thread = threading.Thread(target=dribble)
+    thread.start()
+    with pytest.raises(Gone) as gone:
+        passing.receive(ends[1])
+    assert isinstance(gone.value.__cause__, TimeoutError)
+    assert ends[1].gettimeout() == 0.1
+    ends[1].close()
+    thread.join()
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,20 @@
 """Old and new process, here in one: who asks, who answers, and who leaves in the middle."""
 
 import os
+import resource
 import socket
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from meshcore.control import offer, passing, takeover
+from meshcore.control import offer, passing, succession, takeover
 from meshcore.control.offer import Offer
+from meshcore.control.settings import Launch, Settings, Wanted
+from meshcore.control.succession import Succession
 from meshcore.control.takeover import NobodyRuns, Workload, take
-from meshcore.errors import StartFailed
+from meshcore.errors import NativeError, StartFailed
 
 WORKLOAD = Workload("/mesh.yaml", "default", "web", "127.0.0.21")
 ABOUT = {"version": "2", "application": False, "ready_file": "/ready"}
@@ -37,8 +41,26 @@ def old(state):
     one.close()
 
 
+@pytest.fixture
+def crowded():
+    """Uses up the descriptors that `select.select` knows, as many connections do."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    used = [os.open(os.devnull, os.O_RDONLY)]
+    while used[-1] < 1024:
+        used.append(os.dup(used[0]))
+    yield
+    for one in used:
+        os.close(one)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def listeners(listener):
     return [("outbound", os.dup(listener.fileno()))]
+
+
+def succession_of(state, launch):
+    return Succession(launch, Settings(Wanted("web", "default"), "mesh", "0", state))
 
 
 def asking(state, workload=WORKLOAD, about=ABOUT):
@@ -101,15 +123,33 @@ def test_a_new_one_that_leaves_changes_nothing(state, old, listener):
     got[0].channel.close()
 
 
+@pytest.mark.usefixtures("crowded")
+def test_one_with_many_connections_is_taken_over_from(state, old, listener):
+    thread, got = asking(state)
+    answered(old, listener, thread)
+    passing.close(got[0].listeners)
+    assert old.turn(lambda: listeners(listener)) is None, "it does not serve yet"
+    got[0].channel.close()
+
+
+@pytest.mark.usefixtures("crowded")
+def test_one_with_many_connections_knows_whether_its_supervisor_is_there(state):
+    supervisor, ours = socket.socketpair()
+    one = succession_of(state, Launch(supervisor=ours.detach()))
+    with one._supervisor:
+        assert not one.is_orphaned()
+        supervisor.close()
+        assert one.is_orphaned()
+
+
 def test_a_new_one_that_never_serves_is_given_up(state, old, listener, monkeypatch):
     monkeypatch.setattr(offer, "SERVING_SECONDS", -1.0)
     thread, got = asking(state)
     answered(old, listener, thread)
     passing.close(got[0].listeners)
     assert old.turn(lambda: listeners(listener)) is None
-    with pytest.raises(passing.Gone):
-        passing.receive(got[0].channel)
-    got[0].channel.close()
+    with pytest.raises(StartFailed, match="waited for too long and goes on"):
+        got[0].serving()
 
 
 def test_one_that_ends_is_not_taken_over_from(state, old):
@@ -118,6 +158,39 @@ def test_one_that_ends_is_not_taken_over_from(state, old):
         old.turn(list)
         thread.join(0.01)
     assert "it is ending" in str(got[0])
+
+
+def test_one_without_descriptors_refuses_and_goes_on(state, old, listener):
+    def none_left():
+        raise NativeError("too many open files")
+
+    thread, got = asking(state)
+    while thread.is_alive():
+        assert old.turn(none_left) is None
+        thread.join(0.01)
+    assert "its descriptors are used up: try again" in str(got[0])
+    thread, got = asking(state)
+    answered(old, listener, thread)
+    passing.close(got[0].listeners)
+    got[0].channel.close()
+
+
+def test_a_supervised_new_one_without_descriptors_leaves_the_old_one_alone(
+    state, old, listener, monkeypatch
+):
+    thread, got = asking(state)
+    answered(old, listener, thread)
+    monkeypatch.setattr(succession, "take", lambda *_: got[0])
+    supervisor, ours = socket.socketpair()
+    new = succession_of(state, Launch(takeover=True, supervisor=ours.detach()))
+    new.before(WORKLOAD)
+    proxy = Mock()
+    proxy.listeners.side_effect = NativeError("too many open files")
+    with supervisor, new._supervisor, got[0].channel:
+        with pytest.raises(NativeError):
+            new.accepting(proxy)
+        assert old.turn(lambda: listeners(listener)) is None, "it was told nothing"
+        new.close()
 
 
 def test_one_with_an_application_is_not_given_a_second(state, listener):

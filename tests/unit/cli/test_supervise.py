@@ -1,0 +1,90 @@
+"""A supervisor whose sidecar is another program."""
+
+import errno
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from meshcore.cli import supervise
+from meshcore.cli.supervise import Supervisor
+
+SPAWN = os.posix_spawn
+
+
+@pytest.fixture
+def supervisor():
+    """One that has started nothing, and leaves the signals as they were."""
+    numbers = (*supervise._TOLD, signal.SIGHUP, *supervise._FORWARDED, signal.SIGCHLD)
+    before = {number: signal.getsignal(number) for number in numbers}
+    one = Supervisor("{}", {"takeover": False, "command": [], "proxy_variables": []})
+    yield one
+    signal.set_wakeup_fd(-1)
+    for number, heard in before.items():
+        signal.signal(number, heard)
+    one._woken.close()
+    one._wakes.close()
+
+
+def program(monkeypatch, *command):
+    """Starts this in place of each sidecar; returns the list of their processes."""
+    started = []
+
+    def spawn(_path, _command, environment, **more):
+        started.append(SPAWN(f"/bin/{command[0]}", command, environment, **more))
+        return started[-1]
+
+    monkeypatch.setattr(os, "posix_spawn", spawn)
+    return started
+
+
+def test_one_that_cannot_be_started_again_is_started_later(supervisor, monkeypatch, capfd):
+    def none_left(*_arguments, **_more):
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "posix_spawn", none_left)
+    before = set(Path("/proc/self/fd").iterdir())
+    for pause in ("0.1", "0.2"):
+        supervisor._start_at = 0.0
+        assert supervisor._turn() is None
+        said = capfd.readouterr().err
+        assert "cannot be started ([Errno 11] Resource temporarily unavailable)" in said
+        assert f"starting it again in {pause} s" in said
+    assert set(Path("/proc/self/fd").iterdir()) == before
+    started = program(monkeypatch, "true")
+    supervisor._start_at = 0.0
+    assert supervisor._turn() is None
+    assert supervisor._sidecar == started[0]
+    supervisor._close()
+
+
+def test_a_signal_while_the_sidecar_is_started_reaches_it(supervisor, monkeypatch):
+    started = program(monkeypatch, "sleep", "60")
+    spawn = os.posix_spawn
+
+    def told_meanwhile(*arguments, **more):
+        pid = spawn(*arguments, **more)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return pid
+
+    monkeypatch.setattr(os, "posix_spawn", told_meanwhile)
+    rescue = threading.Timer(10, lambda: os.kill(started[0], signal.SIGKILL))
+    rescue.start()
+    assert supervisor.run() == 128 + signal.SIGTERM
+    rescue.cancel()
+
+
+def test_a_signal_while_the_sidecar_is_buried_is_no_error(supervisor, monkeypatch):
+    program(monkeypatch, "true")
+    wait = os.waitpid
+
+    def told_meanwhile(pid, options):
+        ended = wait(pid, options)
+        if ended[0]:
+            os.kill(os.getpid(), signal.SIGHUP)
+        return ended
+
+    monkeypatch.setattr(os, "waitpid", told_meanwhile)
+    assert supervisor.run() == 0
