@@ -13,7 +13,6 @@ from tests.unit.native.conftest import Client, Running, mesh, node
 from meshcore import native
 from meshcore.control import isolated
 from meshcore.errors import PluginRejected
-from meshcore.plugin.registry import load
 
 SOON_SECONDS = 15.0
 MODULE = b"meshcore.control.plugin_process"
@@ -356,15 +355,3 @@ def test_a_plugin_that_cannot_be_loaded_is_refused_in_words(write, monkeypatch, 
         isolated.load(path, Path(path).read_bytes())
     assert said in str(refused.value)
     eventually(lambda: not processes(path))
-
-
-def test_a_hook_in_process_cannot_fork(application, tmp_path):
-    path = tmp_path / "policy.py"
-    path.write_text(
-        HEAD + "@authorize(timeout='5s')\ndef bad(request):\n    os.fork()\n    return allow()\n"
-    )
-    proxy = native.Proxy(mesh(), node(application), native.Options(), load(str(path)).hooks)
-    client = Client(proxy.addresses()["inbound"])
-    assert {client.get("/").status for _ in range(40)} == {503}
-    client.close()
-    proxy.stop()
