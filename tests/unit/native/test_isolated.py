@@ -166,6 +166,10 @@ def tell(request): return deny(403, repr(seen))
         ("os.kill(os.getpid(), signal.SIGKILL)", "was ended by signal 9"),
         ("os.kill(os.getpid(), signal.SIGSTOP)", "did not end within 1000 ms"),
         ("ctypes.PyDLL(None).usleep(60_000_000)", "did not end within 1000 ms"),
+        (
+            "os.setpgid(0, os.getpgid(os.getppid())); os.kill(os.getpid(), signal.SIGSTOP)",
+            "did not end within 1000 ms",
+        ),
         ("os.closerange(0, 64)", "its process was ended by signal"),
     ],
 )
