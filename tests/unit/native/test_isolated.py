@@ -338,6 +338,28 @@ def one(request): return allow()
     eventually(lambda: not processes(path))
 
 
+@pytest.mark.parametrize("first", ["pass", "os.setpgid(0, os.getpgid(os.getppid()))"])
+def test_it_ends_with_its_sidecar_while_it_is_loaded(write, tmp_path, first):
+    path = write(f"""
+import pathlib
+{first}
+pathlib.Path(__file__).with_suffix(".mark").touch()
+ctypes.PyDLL(None).usleep(60_000_000)
+""")
+    script = tmp_path / "sidecar.py"
+    script.write_text(
+        "import os, sys, threading, time\nfrom pathlib import Path\n"
+        "from meshcore.control import isolated\n"
+        "path = Path(sys.argv[1])\n"
+        "load = (str(path), path.read_bytes())\n"
+        "threading.Thread(target=isolated.load, args=load, daemon=True).start()\n"
+        "while not path.with_suffix('.mark').exists(): time.sleep(0.01)\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, str(script), path], check=True, timeout=SOON_SECONDS)
+    eventually(lambda: not processes(path))
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
