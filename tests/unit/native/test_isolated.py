@@ -251,6 +251,20 @@ def good(request): return allow()
     assert process(one, "restarts_total") == 0
 
 
+def test_sigterm_ends_what_the_plugin_starts_and_not_its_process(start):
+    one = start("""
+import subprocess
+@authorize(timeout="10s")
+def told(request):
+    os.kill(os.getpid(), signal.SIGTERM)
+    sleep = subprocess.Popen(["sleep", "60"])
+    sleep.terminate()
+    return deny(403, str(sleep.wait()))
+""")
+    assert [one.get("/").body for _ in range(2)] == [b"-15", b"-15"]
+    assert process(one, "restarts_total") == 0
+
+
 def test_a_plugin_that_cannot_start_again_gives_its_declared_answer(start, caplog):
     one = start("""
 import pathlib

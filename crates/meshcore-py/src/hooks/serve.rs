@@ -58,7 +58,10 @@ impl Connection {
             if let Some(frame) = self.inbox.next().map_err(invalid)? {
                 return Ok(Some(frame.to_vec()));
             }
-            let count = self.stream.read(&mut chunk)?;
+            let count = match self.stream.read(&mut chunk) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
             if count == 0 {
                 return Ok(None);
             }
