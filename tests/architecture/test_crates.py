@@ -90,6 +90,7 @@ OTHERS = {
         "arc-swap",  # hooks are swapped like snapshots
         "mimalloc",
         "parking_lot",
+        "rustix",  # the process of a plugin sees that its sidecar is gone
         "scoped-tls-hkt",  # lends a request to a hook for the length of a call
         "serde",
         "serde_json",  # resources cross the border as JSON

@@ -66,7 +66,7 @@ pub(crate) fn check(stage: HookStage, decision: &Decision) -> Result<(), HookErr
             Decision::Deny(denial) => (400..600).contains(&denial.status),
             Decision::Allow(edits) | Decision::Modify(edits) => {
                 let set = edits.set.iter().map(|(name, _)| name);
-                set.chain(&edits.remove).all(|name| !FRAMING.contains(&&**name))
+                !set.chain(&edits.remove).any(|name| is_framing(name))
                     && bytes_of(edits) <= MAX_EDIT_BYTES
                     && edits.status.is_none_or(|status| (200..600).contains(&status))
             }
@@ -150,6 +150,10 @@ fn is_for(stage: HookStage, decision: &Decision) -> bool {
     }
 }
 
+fn is_framing(name: &[u8]) -> bool {
+    FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name))
+}
+
 /// What edits may add to a head.
 fn bytes_of(edits: &Edits) -> usize {
     let fields = edits.set.iter().map(|(name, value)| name.len().saturating_add(value.len()));
@@ -231,5 +235,25 @@ impl Vocabulary {
                 modify_type: class("Modify")?,
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_frames_a_message_is_refused_in_any_case() {
+        for name in ["content-length", "Content-Length", "TRANSFER-ENCODING", "Host"] {
+            let name: Box<[u8]> = name.as_bytes().into();
+            let set = Edits { set: vec![(name.clone(), (*b"1").into())], ..Edits::default() };
+            let remove = Edits { remove: vec![name], ..Edits::default() };
+            for edits in [set, remove] {
+                assert!(check(HookStage::OnRequest, &Decision::Modify(edits.clone())).is_err());
+                assert!(check(HookStage::Authorize, &Decision::Allow(edits)).is_err());
+            }
+        }
+        let edits = Edits { remove: vec![(*b"Content-Language").into()], ..Edits::default() };
+        assert!(check(HookStage::OnRequest, &Decision::Modify(edits)).is_ok());
     }
 }

@@ -10,6 +10,7 @@ Exit status: 0 the sidecar is gone; 65 (EX_DATAERR) the plugin cannot be loaded;
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -26,6 +27,9 @@ _FORKS = frozenset({"os.fork", "os.forkpty"})
 
 def main() -> int:
     """Loads a plugin and serves its hooks; returns the exit status."""
+    # A service manager may tell every process, at the start of a drain which still needs hooks. Not
+    # SIG_IGN, which what the plugin starts would inherit.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
     connection = _connect()
     os.nice(_NICE)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")

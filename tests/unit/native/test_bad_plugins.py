@@ -46,6 +46,7 @@ def bad(request): return later()
     "allows with a header of two lines": """
 def bad(request): return allow(set_headers={'x': 'a\\r\\nb: c'})
 """,
+    "forks": "def bad(request): os.fork(); return allow()",
     "sleeps": "def bad(request): time.sleep(0.5); return allow()",
     "sleeps for long": "def bad(request): time.sleep(3600); return allow()",
     "loops": "def bad(request):\n    while True: pass",

@@ -13,7 +13,6 @@ from tests.unit.native.conftest import Client, Running, mesh, node
 from meshcore import native
 from meshcore.control import isolated
 from meshcore.errors import PluginRejected
-from meshcore.plugin.registry import load
 
 SOON_SECONDS = 15.0
 MODULE = b"meshcore.control.plugin_process"
@@ -167,6 +166,10 @@ def tell(request): return deny(403, repr(seen))
         ("os.kill(os.getpid(), signal.SIGKILL)", "was ended by signal 9"),
         ("os.kill(os.getpid(), signal.SIGSTOP)", "did not end within 1000 ms"),
         ("ctypes.PyDLL(None).usleep(60_000_000)", "did not end within 1000 ms"),
+        (
+            "os.setpgid(0, os.getpgid(os.getppid())); os.kill(os.getpid(), signal.SIGSTOP)",
+            "did not end within 1000 ms",
+        ),
         ("os.closerange(0, 64)", "its process was ended by signal"),
     ],
 )
@@ -245,6 +248,20 @@ def good(request): return allow()
 """)
     assert {one.get("/bad").status for _ in range(3)} == {503}
     assert one.get("/good").status == 200
+    assert process(one, "restarts_total") == 0
+
+
+def test_sigterm_ends_what_the_plugin_starts_and_not_its_process(start):
+    one = start("""
+import subprocess
+@authorize(timeout="10s")
+def told(request):
+    os.kill(os.getpid(), signal.SIGTERM)
+    sleep = subprocess.Popen(["sleep", "60"])
+    sleep.terminate()
+    return deny(403, str(sleep.wait()))
+""")
+    assert [one.get("/").body for _ in range(2)] == [b"-15", b"-15"]
     assert process(one, "restarts_total") == 0
 
 
@@ -335,6 +352,28 @@ def one(request): return allow()
     eventually(lambda: not processes(path))
 
 
+@pytest.mark.parametrize("first", ["pass", "os.setpgid(0, os.getpgid(os.getppid()))"])
+def test_it_ends_with_its_sidecar_while_it_is_loaded(write, tmp_path, first):
+    path = write(f"""
+import pathlib
+{first}
+pathlib.Path(__file__).with_suffix(".mark").touch()
+ctypes.PyDLL(None).usleep(60_000_000)
+""")
+    script = tmp_path / "sidecar.py"
+    script.write_text(
+        "import os, sys, threading, time\nfrom pathlib import Path\n"
+        "from meshcore.control import isolated\n"
+        "path = Path(sys.argv[1])\n"
+        "load = (str(path), path.read_bytes())\n"
+        "threading.Thread(target=isolated.load, args=load, daemon=True).start()\n"
+        "while not path.with_suffix('.mark').exists(): time.sleep(0.01)\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, str(script), path], check=True, timeout=SOON_SECONDS)
+    eventually(lambda: not processes(path))
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
@@ -356,15 +395,3 @@ def test_a_plugin_that_cannot_be_loaded_is_refused_in_words(write, monkeypatch, 
         isolated.load(path, Path(path).read_bytes())
     assert said in str(refused.value)
     eventually(lambda: not processes(path))
-
-
-def test_a_hook_in_process_cannot_fork(application, tmp_path):
-    path = tmp_path / "policy.py"
-    path.write_text(
-        HEAD + "@authorize(timeout='5s')\ndef bad(request):\n    os.fork()\n    return allow()\n"
-    )
-    proxy = native.Proxy(mesh(), node(application), native.Options(), load(str(path)).hooks)
-    client = Client(proxy.addresses()["inbound"])
-    assert {client.get("/").status for _ in range(40)} == {503}
-    client.close()
-    proxy.stop()

@@ -1,13 +1,14 @@
 //! The process of a plugin: takes calls from its sidecar, and answers them.
 
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use meshcore_io::end_group;
 use meshcore_proxy::hooks::HookError;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
@@ -34,13 +35,15 @@ pub(crate) struct Connection {
 // === impl Connection ===
 
 impl Connection {
-    /// The connection that the process was started with, as its standard input.
+    /// The connection that the process was started with, as its standard input. The process ends a
+    /// second after the sidecar is gone, whether or not the plugin lets it.
     ///
     /// # Errors
     ///
-    /// When that is closed.
+    /// When that is closed, or the system has no thread for it.
     pub(crate) fn of_standard_input() -> io::Result<Self> {
         let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+        end_with_sidecar(stream.as_fd().try_clone_to_owned()?)?;
         Ok(Self { stream, inbox: Inbox::default() })
     }
 
@@ -55,7 +58,10 @@ impl Connection {
             if let Some(frame) = self.inbox.next().map_err(invalid)? {
                 return Ok(Some(frame.to_vec()));
             }
-            let count = self.stream.read(&mut chunk)?;
+            let count = match self.stream.read(&mut chunk) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
             if count == 0 {
                 return Ok(None);
             }
@@ -77,8 +83,26 @@ impl Connection {
     }
 }
 
-/// Answers the sidecar's calls until it is gone. Call it detached. The process ends a second
-/// later, whether or not hooks let it.
+/// Starts the thread that ends the process, and all that the plugin has started, when the sidecar
+/// is gone. It needs no interpreter, which the plugin may hold for ever.
+fn end_with_sidecar(connection: OwnedFd) -> io::Result<()> {
+    // Unlike poll(2), it does not keep a connection open that the plugin closes.
+    let hangup = epoll::create(CreateFlags::CLOEXEC)?;
+    epoll::add(&hangup, &connection, EventData::new_u64(0), EventFlags::empty())?;
+    std::thread::Builder::new().name("meshcore-end".into()).spawn(move || {
+        let mut events = Vec::<Event>::with_capacity(1);
+        while epoll::wait(&hangup, rustix::buffer::spare_capacity(&mut events), None)
+            == Err(rustix::io::Errno::INTR)
+        {}
+        std::thread::park_timeout(END_WITHIN);
+        let _ = end_group(std::process::id());
+        drop(connection);
+        std::process::abort(); // it has left its group
+    })?;
+    Ok(())
+}
+
+/// Answers the sidecar's calls until it is gone. Call it detached.
 ///
 /// # Errors
 ///
@@ -86,13 +110,7 @@ impl Connection {
 pub(crate) fn serve(host: &Arc<PyHooks>, ids: &[u32], connection: Connection) -> io::Result<()> {
     let entries: Vec<_> = ids.iter().filter_map(|id| host.table.find(*id)).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let served = runtime.block_on(Service::new(host, &entries).serve(connection));
-    std::thread::Builder::new().name("meshcore-end".into()).spawn(|| {
-        std::thread::park_timeout(END_WITHIN);
-        // All that the plugin has started ends as well.
-        let _ = end_group(std::process::id());
-    })?;
-    served
+    runtime.block_on(Service::new(host, &entries).serve(connection))
 }
 
 /// What answers.

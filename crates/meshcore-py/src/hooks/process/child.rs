@@ -144,6 +144,7 @@ impl Child {
     fn end_now(&mut self) -> Option<ExitStatus> {
         if !std::mem::replace(&mut self.is_over, true) {
             let _ = end_group(self.process.id()); // nobody may be left
+            let _ = self.process.kill(); // it may have left its group
         }
         self.process.wait().ok()
     }

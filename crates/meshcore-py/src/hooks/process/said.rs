@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 const MAX_LINE_BYTES: usize = 1024;
 /// Lines of one process in [`WINDOW`]; more are counted and not shown.
 const MAX_LINES: u32 = 50;
+/// What waits to be shown, in bytes, give or take what is read at a time: as much as may be shown at
+/// once. What came before that is counted.
+const MAX_WAITING_BYTES: usize = MAX_LINES as usize * MAX_LINE_BYTES;
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// What was written and not yet shown.
@@ -22,6 +25,9 @@ pub(super) struct Said {
 impl Said {
     /// Where what comes is put.
     pub(super) fn room(&mut self) -> &mut Vec<u8> {
+        if self.bytes.len() >= MAX_WAITING_BYTES {
+            self.take(0);
+        }
         self.bytes.reserve(MAX_LINE_BYTES);
         &mut self.bytes
     }
@@ -32,6 +38,11 @@ impl Said {
             self.window = Some(now);
             self.shown = 0;
         }
+        self.take(MAX_LINES)
+    }
+
+    /// Takes the whole lines away; returns those until so many are shown, and counts the others.
+    fn take(&mut self, most: u32) -> Vec<String> {
         let mut lines = Vec::new();
         let mut rest = self.bytes.as_slice();
         while let Some((line, after)) = split(rest) {
@@ -39,7 +50,7 @@ impl Said {
             if line.is_empty() {
                 continue;
             }
-            if self.shown >= MAX_LINES {
+            if self.shown >= most {
                 self.kept_back = self.kept_back.saturating_add(1);
                 continue;
             }
@@ -106,5 +117,17 @@ mod tests {
         assert_eq!(said.lines(now).len(), 50);
         said.room().extend_from_slice(b"later\n");
         assert_eq!(said.lines(now + WINDOW), ["(950 lines before this are not shown)", "later"]);
+    }
+
+    #[test]
+    fn a_flood_that_nobody_looks_at_takes_no_memory() {
+        let mut said = Said::default();
+        for _ in 0..100_000 {
+            said.room().extend_from_slice(b"again\n");
+        }
+        assert!(said.bytes.capacity() <= 4 * MAX_WAITING_BYTES, "{}", said.bytes.capacity());
+        let left = said.bytes.len() / b"again\n".len();
+        let first = format!("({} lines before this are not shown)", 100_000 - left);
+        assert_eq!(said.last_lines(Instant::now()).first(), Some(&first));
     }
 }
