@@ -123,10 +123,10 @@ mod tests {
             breaker.record(true, 10);
         }
         let mut tries = Vec::new();
-        for now_ms in 10..20_000 {
-            if breaker.lets_through(now_ms) {
-                breaker.record(true, now_ms);
-                tries.push(now_ms);
+        for at_ms in 10..20_000 {
+            if breaker.lets_through(at_ms) {
+                breaker.record(true, at_ms);
+                tries.push(at_ms);
             }
         }
         assert_eq!(tries, [510, 1510, 3510, 7510, 11_510, 15_510, 19_510]);
