@@ -84,15 +84,22 @@ fn held(gate: &Gate) -> Scripted {
     ]])
 }
 
-#[test]
-fn a_full_pool_queues_one_and_refuses_the_next() {
-    let gate = Gate::default();
-    let upstream = held(&gate);
+/// A pool of one connection and one place in line, and the request that has the connection until
+/// the gate opens.
+fn full(gate: &Gate) -> (Scripted, Sidecar, Client) {
+    let upstream = held(gate);
     let pool = json!({"connection_pool": {"max_connections": 1, "max_pending_requests": 1}});
     let sidecar = sidecar(&[upstream.address()], pool);
     let mut first = Client::connect(sidecar.outbound());
     first.send(get("/first"));
     upstream.wait_for(0, "\r\n\r\n");
+    (upstream, sidecar, first)
+}
+
+#[test]
+fn a_full_pool_queues_one_and_refuses_the_next() {
+    let gate = Gate::default();
+    let (_upstream, sidecar, mut first) = full(&gate);
     let mut second = Client::connect(sidecar.outbound());
     second.send(get("/second"));
     let mut refused = 0;
@@ -193,12 +200,7 @@ fn a_connection_that_takes_too_long_to_make_is_a_503() {
 #[test]
 fn who_has_left_waits_no_more() {
     let gate = Gate::default();
-    let upstream = held(&gate);
-    let pool = json!({"connection_pool": {"max_connections": 1, "max_pending_requests": 1}});
-    let sidecar = sidecar(&[upstream.address()], pool);
-    let mut first = Client::connect(sidecar.outbound());
-    first.send(get("/first"));
-    upstream.wait_for(0, "\r\n\r\n");
+    let (upstream, sidecar, mut first) = full(&gate);
     for left in 1..=5 {
         let mut impatient = Client::connect(sidecar.outbound());
         impatient.send(get("/impatient"));
