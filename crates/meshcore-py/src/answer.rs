@@ -63,7 +63,10 @@ pub(crate) fn check(stage: HookStage, decision: &Decision) -> Result<(), HookErr
     let is_sound = is_for(stage, decision)
         && match decision {
             Decision::Abstain | Decision::RouteTo(_) => true,
-            Decision::Deny(denial) => (400..600).contains(&denial.status),
+            Decision::Deny(denial) => {
+                let said = denial.reason.len().saturating_add(denial.code.len());
+                (400..600).contains(&denial.status) && said <= MAX_EDIT_BYTES
+            }
             Decision::Allow(edits) | Decision::Modify(edits) => {
                 let set = edits.set.iter().map(|(name, _)| name);
                 !set.chain(&edits.remove).any(|name| is_framing(name))
@@ -82,12 +85,17 @@ pub(crate) fn check(stage: HookStage, decision: &Decision) -> Result<(), HookErr
     Err(HookError::Nonsense(why))
 }
 
+/// As much of a text as is repeated to others.
+pub(crate) fn shortened(text: &str) -> String {
+    text.chars().take(MAX_SHOWN).collect()
+}
+
 /// What a hook raised.
 pub(crate) fn raised(py: Python<'_>, error: &PyErr) -> HookError {
     let name = error.get_type(py).name().map(|name| name.to_string()).unwrap_or_default();
     let text = error.value(py).str().map(|text| text.to_string()).unwrap_or_default();
     let text = if text.is_empty() { name } else { format!("{name}: {text}") };
-    HookError::Raised(text.chars().take(MAX_SHOWN).collect())
+    HookError::Raised(shortened(&text))
 }
 
 fn known(words: &Vocabulary, value: &Bound<'_, PyAny>) -> PyResult<Option<Decision>> {

@@ -30,6 +30,7 @@ mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -72,7 +73,7 @@ pub(crate) struct PyHooks {
     /// Itself.
     me: Weak<Self>,
     /// Whether it serves a sidecar from the process of a plugin. The sidecar then is who stops
-    /// calling hooks that fail.
+    /// calling hooks that fail, but for telemetry, of which it hears nothing.
     is_served: bool,
     began: Instant,
     table: Table,
@@ -232,7 +233,9 @@ impl PyHooks {
     fn start_threads(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
         if !self.has_started.load(Ordering::Relaxed) {
             quiet::one_more(py, self.is_served)?;
-            fork::refuse(py)?;
+            if !self.is_served {
+                fork::refuse(py)?; // the process of a plugin has refused it since its start
+            }
             self.has_started.store(true, Ordering::Relaxed);
         }
         self.spawn_once("meshcore-watch", watch::run)?;
@@ -363,17 +366,18 @@ impl HookHost for PyHooks {
         }
     }
 
-    fn finished(&self, records: Vec<RequestRecord>) -> bool {
+    fn finished(&self, mut records: Vec<RequestRecord>) -> bool {
         let mut telemetry = self.table.in_force();
         telemetry.retain(|entry| entry.is_telemetry());
         let is_here = telemetry.iter().any(|entry| entry.outside.is_none());
         let processes = processes_of(&telemetry);
         let mut is_taken = is_here || !processes.is_empty();
         if !processes.is_empty() {
-            let shared = Arc::from(records.as_slice());
+            let shared: Arc<[RequestRecord]> =
+                if is_here { records.as_slice().into() } else { mem::take(&mut records).into() };
             for process in processes {
                 if !process.show(&shared) {
-                    self.desk.count_dropped(records.len());
+                    self.desk.count_dropped(shared.len());
                     is_taken = false;
                 }
             }

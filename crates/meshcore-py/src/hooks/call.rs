@@ -112,7 +112,7 @@ impl PyHooks {
 
     /// Takes an outcome into account, for whether the hook is called.
     pub(crate) fn record(&self, entry: &Entry, is_failure: bool, now_ns: u64) {
-        if self.is_served {
+        if self.is_served && !entry.is_telemetry() {
             return;
         }
         if entry.breaker.record(is_failure, now_ns / 1_000_000) {

@@ -14,8 +14,8 @@ pub(crate) use message::{
     Answer, Asked, read_answer, read_asked, write_answer, write_call, write_records,
 };
 
-/// Longest frame of either side: what one decision or one request may be. Heads are a tenth of
-/// it at most; the body of an answer that a hook replaces is the rest.
+/// Longest frame of either side: what one decision or one request may be; finished requests take
+/// several. Heads are a tenth of it at most; the body of an answer that a hook replaces is the rest.
 pub(crate) const MAX_FRAME_BYTES: usize = 1 << 20;
 const LENGTH_BYTES: usize = 4;
 

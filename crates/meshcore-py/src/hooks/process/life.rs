@@ -171,8 +171,9 @@ impl Life {
     /// Writes finished requests.
     fn show(&mut self, records: &[RequestRecord], shared: &Shared) {
         let reads = shared.telemetry_reads();
-        if !write_records(&mut self.child.outbox, records, |name| reads.contains(name)) {
-            shared.dropped(records.len());
+        match write_records(&mut self.child.outbox, records, &|name| reads.contains(name)) {
+            0 => {}
+            lost => shared.dropped(lost),
         }
     }
 

@@ -5,6 +5,7 @@ use meshcore_proxy::hooks::{Decision, Denial, Edits, Facts, HookError, RequestRe
 
 use super::fields::{Malformed, Reader, put_bytes, put_len, put_optional, put_u32, put_u64};
 use super::frame;
+use crate::answer::shortened;
 use crate::attribute;
 
 /// What the sidecar asks.
@@ -49,20 +50,28 @@ pub(crate) fn write_call(out: &mut Vec<u8>, call: u64, hook: u32, facts: &Facts)
     })
 }
 
-/// Appends finished requests, with those of their attributes that `is_read`; `false` if they are
-/// too long.
+/// Appends finished requests, with those of their attributes that `is_read`, in as many frames as
+/// they need; returns how many of them are too long for one.
 pub(crate) fn write_records(
     out: &mut Vec<u8>,
     records: &[RequestRecord],
-    is_read: impl Fn(&Attribute) -> bool,
-) -> bool {
-    frame(out, |out| {
+    is_read: &impl Fn(&Attribute) -> bool,
+) -> usize {
+    let is_written = frame(out, |out| {
         out.push(RECORDS);
         put_len(out, records.len());
         for record in records {
-            put_record(out, record, &is_read);
+            put_record(out, record, is_read);
         }
-    })
+    });
+    match records.split_at_checked(records.len() / 2) {
+        _ if is_written => 0,
+        Some((front, back)) if !front.is_empty() => {
+            let lost = write_records(out, front, is_read);
+            lost.saturating_add(write_records(out, back, is_read))
+        }
+        Some(_) | None => records.len(),
+    }
 }
 
 /// Reads what the sidecar asks.
@@ -117,8 +126,8 @@ pub(crate) fn read_answer(frame: &[u8]) -> Result<Answer, Malformed> {
             reason: frame.text()?.into(),
         })),
         4 => Ok(Decision::Modify(read_edits(&mut frame)?)),
-        5 => Err(HookError::Raised(frame.text()?.into())),
-        6 => Err(HookError::Nonsense(frame.text()?.into())),
+        5 => Err(HookError::Raised(shortened(frame.text()?))),
+        6 => Err(HookError::Nonsense(shortened(frame.text()?))),
         7 => Err(HookError::TimedOut(frame.u64()?)),
         8 => Err(HookError::Overloaded),
         9 => Err(HookError::Broken),

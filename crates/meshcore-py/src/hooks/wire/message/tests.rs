@@ -87,10 +87,26 @@ fn calls_arrive_with_their_facts_and_records_with_what_is_read_of_them() {
     assert_eq!(read_asked(&content(wire)), Ok(Asked::Call { call: 7, hook: 3, facts: facts() }));
     let mut wire = Vec::new();
     let is_read = |name: &Attribute| *name == Attribute::Header("x-one".into());
-    assert!(write_records(&mut wire, &[record()], is_read));
+    assert_eq!(write_records(&mut wire, &[record()], &is_read), 0);
     let mut seen = record();
     seen.attributes.truncate(1);
     assert_eq!(read_asked(&content(wire)), Ok(Asked::Records(vec![seen])));
+}
+
+#[test]
+fn long_paths_hide_no_request() {
+    let long = RequestRecord { path: "x".repeat(60_000), ..record() };
+    let mut all = vec![long; 200];
+    all.push(RequestRecord { path: "x".repeat(super::super::MAX_FRAME_BYTES), ..record() });
+    let mut wire = Vec::new();
+    assert_eq!(write_records(&mut wire, &all, &|_: &Attribute| true), 1, "one alone is too long");
+    let (mut inbox, mut seen) = (super::super::Inbox::default(), 0);
+    inbox.bytes.extend(&wire);
+    while let Some(frame) = inbox.next().unwrap() {
+        let Ok(Asked::Records(records)) = read_asked(frame) else { panic!("no records") };
+        seen += records.len();
+    }
+    assert_eq!(seen, 200);
 }
 
 #[test]
@@ -116,7 +132,7 @@ fn what_is_malformed_is_refused() {
     let mut wire = Vec::new();
     write_call(&mut wire, 7, 3, &facts());
     frames.push((content(std::mem::take(&mut wire)), false));
-    write_records(&mut wire, &[record()], |_| true);
+    write_records(&mut wire, &[record()], &|_: &Attribute| true);
     frames.push((content(wire), false));
     for (frame, is_answer) in frames {
         let reads = |bytes: &[u8]| {
