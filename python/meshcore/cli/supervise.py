@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # which doubles each time. Source of the most: systemd restarts without limit at this pace.
 LONG_LIFE_SECONDS = 10.0
 FIRST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.1, 10.0
+# How long a sidecar that hears nothing more may take to end: one whose interpreter a plugin holds
+# does not notice.
+END_SECONDS = 5.0
 # Exit status of a process that a signal ended. Source: POSIX shells.
 _SIGNALLED = 128
 _INTERRUPTED = 130
@@ -232,8 +235,9 @@ class Supervisor:
             if number in _FORWARDED:
                 if self._application is not None:
                     self._application.send(number)
-            elif self._sidecar is not None:
-                # Also a dead one, as long as it was not waited for.
+            elif self._sidecar is not None and (number in _TOLD or self._is_ready):
+                # Also a dead one, as long as it was not waited for. One that starts would die of
+                # SIGHUP, and reads the documents and opens its logs anyway.
                 os.kill(self._sidecar, signal.SIGTERM if number in _TOLD else number)
 
     def _wait(self) -> None:
@@ -255,12 +259,23 @@ class Supervisor:
         if self._application is not None:
             self._application.stop()
         if self._sidecar is not None:
-            os.waitpid(self._sidecar, 0)
+            _end(self._sidecar)
 
     def _hang_up(self) -> None:
         if self._channel is not None:
             self._channel.close()
         self._channel = None
+
+
+def _end(pid: int) -> None:
+    """Waits for a process that is ending; ends it when a plugin keeps it from that."""
+    until = time.monotonic() + END_SECONDS
+    while os.waitpid(pid, os.WNOHANG)[0] == 0:
+        if time.monotonic() >= until:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return
+        time.sleep(0.02)
 
 
 def _set_inheritable(descriptors: list[int], *, inheritable: bool) -> None:

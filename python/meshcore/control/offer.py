@@ -107,7 +107,8 @@ class Offer:
     def _answer(self, taker: socket.socket, listeners: Callable[[], Iterable[Pair]]) -> None:
         # Who it is comes before what it says.
         why = None if user_of(taker) == os.geteuid() else "it belongs to another user"
-        hello = {} if why else passing.receive(taker)[0]
+        hello, extra = ({}, []) if why else passing.receive(taker)
+        passing.close(extra)
         why = why or self._refusal(hello)
         answer = {
             "protocol": PROTOCOL,

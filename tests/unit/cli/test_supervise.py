@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,30 @@ def test_a_signal_while_the_sidecar_is_buried_is_no_error(supervisor, monkeypatc
 
     monkeypatch.setattr(os, "waitpid", told_meanwhile)
     assert supervisor.run() == 0
+
+
+def test_sighup_does_not_end_a_sidecar_that_starts(supervisor, monkeypatch):
+    (pid,) = _started(supervisor, monkeypatch)
+    supervisor._heard(signal.SIGHUP, None)
+    supervisor._forward()
+    time.sleep(0.1)  # in which it would have died
+    assert os.waitpid(pid, os.WNOHANG) == (0, 0)
+    supervisor._is_ready = True
+    supervisor._heard(signal.SIGHUP, None)
+    supervisor._forward()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGHUP
+    supervisor._hang_up()
+
+
+def test_a_sidecar_that_does_not_end_is_ended(supervisor, monkeypatch):
+    (pid,) = _started(supervisor, monkeypatch)
+    monkeypatch.setattr(supervise, "END_SECONDS", 0.05)
+    supervisor._close()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def _started(supervisor, monkeypatch):
+    started = program(monkeypatch, "sleep", "60")
+    supervisor._start()
+    return started
