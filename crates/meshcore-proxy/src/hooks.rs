@@ -42,9 +42,12 @@ pub trait HookHost: Send + Sync + fmt::Debug {
     /// Level of the Python log; sets it first, if one is given.
     fn log_level(&self, set: Option<&str>) -> String;
 
-    /// Text in Prometheus' format that is appended to the native metrics, made by Python.
-    /// Called on a thread that it may block.
+    /// Metrics of the hooks in Prometheus' format, which are appended to the native ones. Does not
+    /// wait for Python, so that they tell also of a plugin that keeps the interpreter.
     fn exposition(&self) -> Vec<u8>;
+
+    /// What Python adds to them. Called on a thread that it may block.
+    fn scrape(&self) -> Vec<u8>;
 }
 
 /// An answer that is on its way.
@@ -200,6 +203,10 @@ impl HookHost for NoHooks {
     }
 
     fn exposition(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn scrape(&self) -> Vec<u8> {
         Vec::new()
     }
 }

@@ -155,6 +155,11 @@ struct Look {
     limit: u64,
 }
 
+impl Look {
+    /// Where there is no limit.
+    const UNLIMITED: Self = Self { used: 0, ours: 0, limit: u64::MAX };
+}
+
 fn judge(before: Pressure, look: Look) -> Pressure {
     let percent = |bytes: u64| bytes.saturating_mul(100).checked_div(look.limit);
     if percent(look.ours).is_some_and(|ours| ours < OURS_PERCENT) {
@@ -179,19 +184,26 @@ fn pause(look: Look, workers: u64) -> Duration {
     Duration::from_millis(ms.clamp(LOOKS_MS.0, LOOKS_MS.1))
 }
 
-/// Looks at the memory of the process for ever; ends at once where it has no limit.
+/// Looks at the memory of the process for ever. A limit may be set or changed at any time.
 pub(crate) async fn watch_memory(shared: Arc<Shared>) {
-    let Some(limit) = MemoryLimit::find() else { return };
+    let (mut limit, mut found_at) = (MemoryLimit::find(), Instant::now());
     loop {
-        // Without an answer there is nothing to compare, and the next look may have one.
-        let (used, in_sockets) = limit.used_bytes().unwrap_or((0, 0));
-        // Nearly all sockets of the group end at the sidecar, on one side or the other.
-        let ours = own_bytes().map_or(used, |own| own.saturating_add(in_sockets));
-        let look = Look { used, ours, limit: limit.bytes() };
+        if found_at.elapsed() >= Duration::from_millis(LOOKS_MS.1) {
+            (limit, found_at) = (MemoryLimit::find(), Instant::now());
+        }
+        let look = limit.as_ref().map_or(Look::UNLIMITED, look);
         let pressure = shared.overload.found(look);
         shared.registry.set(Level::MemoryPressure, i64::from(pressure as u8));
         tokio::time::sleep(pause(look, shared.workers())).await;
     }
+}
+
+fn look(limit: &MemoryLimit) -> Look {
+    // Without an answer there is nothing to compare, and the next look may have one.
+    let (used, in_sockets) = limit.used_bytes().unwrap_or((0, 0));
+    // Nearly all sockets of the group end at the sidecar, on one side or the other.
+    let ours = own_bytes().map_or(used, |own| own.saturating_add(in_sockets));
+    Look { used, ours, limit: limit.bytes() }
 }
 
 #[cfg(test)]
@@ -229,6 +241,8 @@ mod tests {
         assert_eq!(pause(look(GIB, GIB), 1), Duration::from_millis(5));
         assert!(pause(look(60 << 20, 256 << 20), 1) < Duration::from_millis(100));
         assert!(pause(look(200 << 20, GIB), 4) <= pause(look(200 << 20, GIB), 1) / 3);
+        assert_eq!(pause(Look::UNLIMITED, 8), Duration::from_secs(1));
+        assert_eq!(judge(Pressure::Critical, Look::UNLIMITED), Pressure::None);
         let theirs = Look { used: GIB, ours: 0, limit: GIB };
         assert!(pause(theirs, 1) > Duration::from_millis(100), "until a quarter is ours");
     }

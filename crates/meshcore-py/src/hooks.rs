@@ -394,9 +394,11 @@ impl HookHost for PyHooks {
     }
 
     fn exposition(&self) -> Vec<u8> {
-        let mut text = exposition::text(self);
-        text.append(&mut self.scrape.text());
-        text
+        exposition::text(self)
+    }
+
+    fn scrape(&self) -> Vec<u8> {
+        self.scrape.text()
     }
 }
 

@@ -64,7 +64,8 @@ fn ready(control: &Control) -> Response {
 async fn metrics(control: &Control) -> Response {
     let mut body = Vec::with_capacity(64 * 1024);
     control.shared.registry.render(TextFormat::Prometheus, &mut body);
-    let added = control.ask_python(|hooks| hooks.exposition()).await;
+    body.extend_from_slice(&control.shared.hooks.exposition());
+    let added = control.ask_python(|hooks| hooks.scrape()).await;
     body.extend_from_slice(&added.unwrap_or_default());
     Response { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body }
 }

@@ -116,6 +116,10 @@ impl HookHost for Double {
     }
 
     fn exposition(&self) -> Vec<u8> {
+        b"of_hooks 1\n".to_vec()
+    }
+
+    fn scrape(&self) -> Vec<u8> {
         while self.is_kept.load(Ordering::SeqCst) {
             std::thread::park_timeout(Duration::from_millis(2));
         }
@@ -461,7 +465,7 @@ fn who_keeps_the_interpreter_keeps_only_the_scrape() {
     assert_eq!(ready.text(), "ready\n", "others are answered meanwhile");
     let without = scraper.answer();
     assert!(without.text().contains("meshcore_workers"), "and the scrape without Python");
-    assert!(!without.text().contains("of_python"));
+    assert!(without.text().contains("of_hooks 1") && !without.text().contains("of_python"));
     host.is_kept.store(false, Ordering::SeqCst);
     let with = scraper.ask(page("/stats/prometheus"));
     assert!(with.text().contains("of_python 1"));
