@@ -21,8 +21,9 @@ ROOMS = {
     "meshcore-io": {"meshcore-model"},
     "meshcore-tls": {"meshcore-model"},
     "meshcore-telemetry": {"meshcore-model"},
+    "meshcore-discovery": {"meshcore-model"},
 }
-ROOMS["meshcore-proxy"] = set(ROOMS)
+ROOMS["meshcore-proxy"] = set(ROOMS) - {"meshcore-discovery"}
 ROOMS["meshcore-py"] = set(ROOMS)
 
 # Tables without locks or a random seed: the same few lines in each room that looks things up.
@@ -70,6 +71,13 @@ OTHERS = {
         "time",  # dates of lines
     }
     | TABLES,
+    "meshcore-discovery": {
+        "tonic",
+        "tonic-prost",  # messages of prost as tonic's
+        "prost",
+        "prost-types",  # Any, Struct, Duration
+        "serde_json",  # resources on the wire are JSON
+    },
     "meshcore-proxy": {
         "bytes",
         "h2",

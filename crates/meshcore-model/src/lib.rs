@@ -15,6 +15,7 @@ mod mesh;
 mod node;
 mod origin;
 mod peer_auth;
+mod resource;
 mod route;
 mod service;
 mod sni;
@@ -33,6 +34,7 @@ pub use mesh::{AccessLog, LogFormat, Mesh, OutboundPolicy, PathNormalization, Se
 pub use node::{Listen, Node, NodePort};
 pub use origin::Origin;
 pub use peer_auth::{MtlsMode, PeerAuth};
+pub use resource::Resource;
 pub use route::{Action, Destination, Fault, HeaderEdits, HttpMatch, HttpRule, Mirror, Redirect};
 pub use route::{Retries, RetryOn, Rewrite, Route, TcpMatch, TcpRule, ValueMatch};
 pub use service::{ExportTo, Location, Protocol, Resolution, Service, ServicePort, Workload};
