@@ -130,6 +130,10 @@ class StartFailed(NativeError):
     """The data plane does not start; nothing listens."""
 
 
+class InterceptFailed(MeshcoreError):
+    """Connections cannot be redirected to a sidecar, or no more be left alone."""
+
+
 class CertificateError(MeshcoreError):
     """A certificate, key, certificate request or trust bundle that cannot be used."""
 

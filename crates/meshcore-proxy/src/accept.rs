@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use meshcore_io::{SpareDescriptor, original_destination};
 use meshcore_model::{MeshSni, MtlsMode, Protocol};
-use meshcore_snapshot::InboundPort;
+use meshcore_snapshot::{InboundPort, Snapshot};
 use meshcore_telemetry::{Counter, Gauge, Labelled};
 use meshcore_tls::{ClientHello, Refusal, alpn, begins_as_handshake, client_hello};
 use tokio::net::{TcpListener, TcpStream};
@@ -108,7 +108,11 @@ async fn serve(
     wait: &Wait,
 ) {
     let Ok(local) = stream.local_addr() else { return };
-    let original = original_destination(&stream);
+    let original = original_destination(&stream).filter(|original| match purpose {
+        Purpose::Outbound => true,
+        // One to the listener itself, redirected or not, names no port of the application.
+        Purpose::Inbound | Purpose::Hbone => original.port() != local.port(),
+    });
     let client = Client {
         direction: match purpose {
             Purpose::Outbound => Direction::Outbound,
@@ -175,8 +179,7 @@ async fn accept_inbound(
     (stream, wait): (Stream, &Wait),
 ) -> Option<Inbound> {
     let snapshot = worker.snapshot();
-    let by_address = client.original.and_then(|address| snapshot.inbound.port(address.port()));
-    let port = by_address.or_else(|| snapshot.inbound.only());
+    let port = by_address(&client, &snapshot).or_else(|| only(&client, &snapshot));
     let mut buffer = Buffer::new();
     if port.is_some_and(passes_through) {
         let side = ((stream, buffer), Hello::Unread);
@@ -203,6 +206,25 @@ async fn accept_inbound(
         None => (client, Hello::None),
     };
     accept_plain(worker, client, port, ((stream, buffer), said)).map(Inbound::Other)
+}
+
+/// The port that a redirected connection was made to.
+fn by_address<'s>(client: &Client, snapshot: &'s Snapshot) -> Option<&'s InboundPort> {
+    client.original.and_then(|address| snapshot.inbound.redirected(address.port()))
+}
+
+/// The only port, unless the connection was made to another one.
+fn only<'s>(client: &Client, snapshot: &'s Snapshot) -> Option<&'s InboundPort> {
+    let is_other = snapshot.node.intercepted && client.original.is_some();
+    if is_other { None } else { snapshot.inbound.only() }
+}
+
+fn at_port(client: Client, port: &InboundPort) -> Client {
+    let number = match (port.number, client.original) {
+        (0, Some(original)) => original.port(),
+        (number, Some(_) | None) => number,
+    };
+    Client { port: number, ..client }
 }
 
 /// What the first bytes of a plain connection were.
@@ -286,17 +308,17 @@ async fn accept_mtls(
     let Hailed { snapshot, client, stream, buffer } = *hailed;
     let side = ((stream, buffer), wait);
     let (stream, client) = secure(worker, client, side, alpn::INBOUND).await?;
-    let by_address = client.original.and_then(|address| snapshot.inbound.port(address.port()));
     let by_name = || {
         let name: MeshSni = client.sni.as_deref()?.parse().ok()?;
         snapshot.inbound.by_service(name.port, &name.host)
     };
-    let Some(port) = by_address.or_else(by_name).or_else(|| snapshot.inbound.only()) else {
+    let port = by_address(&client, &snapshot).or_else(by_name);
+    let Some(port) = port.or_else(|| only(&client, &snapshot)) else {
         worker.count_handshake_failed("unknown port");
         return None;
     };
     let declared = spoken(&stream, port);
-    let client = Client { port: port.number, ..client };
+    let client = at_port(client, port);
     Some(Box::new(Accepted { client, stream, buffer: Buffer::new(), declared }))
 }
 
@@ -329,7 +351,7 @@ fn accept_plain(
         (Hello::None, Protocol::Detect) if buffer.is_empty() => Protocol::Tcp,
         (Hello::None | Hello::Unread, declared) => declared,
     };
-    let client = Client { port: port.number, ..client };
+    let client = at_port(client, port);
     Some(Box::new(Accepted { client, stream, buffer, declared }))
 }
 

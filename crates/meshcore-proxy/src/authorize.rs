@@ -34,7 +34,7 @@ pub(crate) async fn authorize<'s>(
         if !verdict.allowed {
             return Err(Failure::because(Kind::Denied, reason(&verdict, port)));
         }
-        walk.ask_about_request(HookStage::Authorize, port.number, exchange).await?;
+        walk.ask_about_request(HookStage::Authorize, routed.port, exchange).await?;
     }
     Ok(Authorized(routed))
 }

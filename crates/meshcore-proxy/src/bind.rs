@@ -52,7 +52,9 @@ impl Bound {
         };
         let mut of = |name, wanted| of_purpose(&mut taken, name, wanted);
         let outbound = of("outbound", wanted.outbound)?;
+        let outbound_other = of("outbound (other family)", wanted.outbound_other)?;
         let inbound = of("inbound", wanted.inbound)?;
+        let inbound_other = of("inbound (other family)", wanted.inbound_other)?;
         let hbone = of("HBONE", wanted.hbone)?;
         let admin = of("admin", wanted.admin)?;
         let health = of("health", wanted.health)?;
@@ -63,6 +65,8 @@ impl Bound {
         }
         bound.listen.outbound = bound.for_workers(outbound, Purpose::Outbound)?;
         bound.listen.inbound = bound.for_workers(inbound, Purpose::Inbound)?;
+        bound.listen.outbound_other = bound.for_workers(outbound_other, Purpose::Outbound)?;
+        bound.listen.inbound_other = bound.for_workers(inbound_other, Purpose::Inbound)?;
         bound.listen.hbone = bound.for_workers(hbone, Purpose::Hbone)?;
         bound.listen.admin = bound.for_control(admin, Page::Admin)?;
         bound.listen.health = bound.for_control(health, Page::Health)?;

@@ -40,8 +40,30 @@ impl Client {
             identity: self.identity.as_ref(),
             address: self.peer.ip(),
             remote: self.peer.ip(),
-            destination: (snapshot.node.address, port.number).into(),
+            destination: (snapshot.node.address, self.port_of(port)).into(),
             sni: self.sni.as_deref(),
+        }
+    }
+
+    /// The number of a port that it came to, also of one that the mesh does not know.
+    pub(crate) const fn port_of(&self, port: &InboundPort) -> u16 {
+        if port.number == 0 { self.port } else { port.number }
+    }
+
+    /// Where the application listens that it came to. A port that the mesh does not know is
+    /// where the connection was made to.
+    pub(crate) fn application(&self, port: &InboundPort) -> SocketAddr {
+        match self.original {
+            Some(original) if port.number == 0 => original,
+            Some(_) | None => port.application,
+        }
+    }
+
+    /// The port that it came to: any, if it was redirected.
+    pub(crate) fn inbound_port<'s>(&self, snapshot: &'s Snapshot) -> Option<&'s InboundPort> {
+        match self.original {
+            Some(_) => snapshot.inbound.redirected(self.port),
+            None => snapshot.inbound.port(self.port),
         }
     }
 

@@ -59,7 +59,7 @@ pub(crate) async fn serve_inbound(
 ) {
     let snapshot = worker.snapshot();
     let started = Instant::now();
-    let Some(port) = snapshot.inbound.port(client.port) else { return };
+    let Some(port) = client.inbound_port(&snapshot) else { return };
     let opened = open_inbound(worker, client, &snapshot, port).await;
     finish(worker, client, snapshot, (stream, buffer, started), opened).await;
 }

@@ -116,7 +116,7 @@ fn normalize(snapshot: &Snapshot, head: &mut RequestHead) -> Result<(), Failure>
 
 fn route_inbound<'s>(walk: &mut Walk<'_>, snapshot: &'s Snapshot) -> Result<Routed<'s>, Failure> {
     let number = walk.client.port;
-    let port = snapshot.inbound.port(number).ok_or_else(|| {
+    let port = walk.client.inbound_port(snapshot).ok_or_else(|| {
         Failure::because(Kind::NoRoute, format!("port {number} is not one of this workload"))
     })?;
     walk.record.service = Some(Arc::clone(&port.service));

@@ -161,16 +161,20 @@ impl Shared {
     /// Whether connecting to `address` would come back to us.
     pub(crate) fn is_own(&self, address: SocketAddr) -> bool {
         let listen = &self.listen;
+        let others = [listen.outbound_other, listen.inbound_other];
         [listen.outbound, listen.inbound, listen.hbone]
             .into_iter()
+            .chain(others)
             .flatten()
             .any(|own| leads_to(address, own, self.cell.load().node.address))
     }
 
     /// Whether `address` is where our application's calls come in.
     pub(crate) fn is_own_outbound(&self, address: SocketAddr) -> bool {
-        let own = self.listen.outbound;
-        own.is_some_and(|own| leads_to(address, own, self.cell.load().node.address))
+        [self.listen.outbound, self.listen.outbound_other]
+            .into_iter()
+            .flatten()
+            .any(|own| leads_to(address, own, self.cell.load().node.address))
     }
 
     /// Uses a new certificate from now on.

@@ -346,7 +346,7 @@ impl Worker {
             UpstreamKey::Endpoint(id) | UpstreamKey::Host(id, _) => living.contains(id),
             // What the cluster asks for may have changed, and nothing says so.
             UpstreamKey::Original(..) => false,
-            UpstreamKey::Address(_) => true,
+            UpstreamKey::Application(_) | UpstreamKey::Address(_) => true,
         });
     }
 }

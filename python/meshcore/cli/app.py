@@ -14,6 +14,7 @@ COMMANDS = {
     "analyze": "Find mistakes in documents before they are in force.",
     "expand": "Show the Istio documents that a short form stands for.",
     "status": "Show the sidecars of a mesh: state, revision, refusals, certificates.",
+    "intercept": "Redirect the connections of this host, or container, to a sidecar.",
     "cert": "Make and show certificates of the development authority.",
     "version": "Show the version.",
 }

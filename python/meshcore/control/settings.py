@@ -37,6 +37,8 @@ class Ports:
     admin: int = 15000
     health: int = 15021
     metrics: int = 15090
+    dns: int | None = None
+    """`None` answers no names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,10 @@ class Settings:
     """The application to start, with its arguments."""
     set_http_proxy: bool = False
     """Whether the application finds the mesh in `http_proxy`."""
+    intercepted: bool = False
+    """Whether the kernel redirects the connections of the workload to the sidecar."""
+    both_families: bool = False
+    """Whether it listens for IPv4 and IPv6, because both are redirected."""
 
     def to_json(self) -> str:
         """Returns the settings in the form that `from_json` reads."""

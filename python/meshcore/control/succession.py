@@ -66,9 +66,13 @@ class Succession:
             self._offer = Offer(self._state, self._workload, given, application=self._application)
         passing.close(given)
         if self._supervisor is not None:
-            outbound = proxy.addresses()["outbound"]
+            addresses = proxy.addresses()
             offered = self._offer.listener() if self._offer else []
-            message = {"outbound": outbound, "application": self._application}
+            message = {
+                "outbound": addresses["outbound"],
+                "addresses": addresses,
+                "application": self._application,
+            }
             self._tell_supervisor(message, [*listeners, *offered])
             passing.close(listeners)
         return taken is not None

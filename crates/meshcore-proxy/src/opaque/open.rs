@@ -215,7 +215,7 @@ pub(super) async fn open_inbound(
         let cause = "hooks authorize requests, which these bytes are not; a port may declare TCP";
         return Err(Failure::because(Kind::Denied, cause));
     }
-    let upstream = Upstream::plain(port.application, CONNECT_WITHIN);
+    let upstream = Upstream::application(worker, client, (snapshot, port), CONNECT_WITHIN)?;
     Ok(Opened {
         stream: upstream.connect(worker, Speaking::Opaque, "").await?,
         busy: None,
@@ -223,7 +223,7 @@ pub(super) async fn open_inbound(
         service: Arc::clone(&port.service),
         destination: Arc::clone(&snapshot.workload),
         cluster: Arc::clone(&port.cluster),
-        address: Some(port.application),
+        address: Some(client.application(port)),
         idle: IDLE,
     })
 }
