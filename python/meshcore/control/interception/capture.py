@@ -48,7 +48,9 @@ class Capture:
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "Capture":
         """Reads what `to_dict` returned."""
-        lists = {name: tuple(v) if isinstance(v, list) else v for name, v in raw.items()}
+        lists: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()
+        }
         return cls(**lists)
 
     @property

@@ -59,31 +59,34 @@ def _inbound(capture: Capture) -> list[str]:
 
 
 def _outbound(capture: Capture) -> list[str]:
-    rules: list[str] = []
-    if capture.outbound_ports_excluded:
-        rules.append(f"tcp dport {_any(capture.outbound_ports_excluded)} return")
-    for family in _FAMILIES:
-        rules.append(f'oifname "lo" {_WORD[family]} saddr {_TO_APPLICATION[family]} return')
-    not_dns = f" tcp dport != {DNS_PORT}" if capture.dns_port is not None else ""
-    for owner in _owners(capture):
-        if capture.inbound_port is not None:
-            rules += [_to_itself(owner, family) for family in _FAMILIES]
-        rules.append(f'oifname "lo"{not_dns} {owner.replace(" ", " != ")} return')
-        rules.append(f"{owner} return")
+    excluded = capture.outbound_ports_excluded
+    rules = [f"tcp dport {_any(excluded)} return"] if excluded else []
+    rules += [f'oifname "lo" {_WORD[f]} saddr {_TO_APPLICATION[f]} return' for f in _FAMILIES]
+    rules += [rule for owner in _owners(capture) for rule in _of_sidecar(capture, owner)]
     rules += _dns(capture, "tcp")
-    for family in _FAMILIES:
-        rules.append(f"{_WORD[family]} daddr {_LOOPBACK[family]} return")
-    for family in _FAMILIES:
-        excluded = of_family(capture.outbound_ranges_excluded, family)
-        rules += [f"{_WORD[family]} daddr {block} return" for block in excluded]
+    rules += [f"{_WORD[f]} daddr {_LOOPBACK[f]} return" for f in _FAMILIES]
+    rules += _to(capture.outbound_ranges_excluded, "return")
     if capture.outbound_ports:
         rules.append(f"tcp dport {_any(capture.outbound_ports)} jump ISTIO_REDIRECT")
     if capture.outbound_ranges is None:
         return [*rules, "jump ISTIO_REDIRECT"]
-    for family in _FAMILIES:
-        blocks = capture.ranges(family) or []
-        rules += [f"{_WORD[family]} daddr {block} jump ISTIO_REDIRECT" for block in blocks]
-    return rules
+    return rules + _to(capture.outbound_ranges, "jump ISTIO_REDIRECT")
+
+
+def _to(blocks: tuple[str, ...], verdict: str) -> list[str]:
+    return [
+        f"{_WORD[family]} daddr {block} {verdict}"
+        for family in _FAMILIES
+        for block in of_family(blocks, family)
+    ]
+
+
+def _of_sidecar(capture: Capture, owner: str) -> list[str]:
+    """Connections of the sidecar pass, and those of others within this host."""
+    not_dns = f" tcp dport != {DNS_PORT}" if capture.dns_port is not None else ""
+    others = f'oifname "lo"{not_dns} {owner.replace(" ", " != ")} return'
+    rules = [_to_itself(owner, family) for family in _FAMILIES]
+    return [*(rules if capture.inbound_port is not None else []), others, f"{owner} return"]
 
 
 def _to_itself(owner: str, family: Family) -> str:
