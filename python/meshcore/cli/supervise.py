@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 
 from meshcore.control import passing
 from meshcore.control.passing import Gone, Pair
@@ -105,6 +106,7 @@ class Supervisor:
         launch = {
             "takeover": self._takeover,
             "supervisor": channel,
+            "redirects": self._redirected.user is not None,
             "application": self._has_application,
             "listeners": self._listeners,
         }
@@ -206,8 +208,12 @@ class Supervisor:
 
     def _redirect(self, addresses: "dict[str, str | None]") -> None:
         """Has connections redirected to the sidecar before there is an application."""
+        if self._redirected.user is None or self._channel is None:
+            return
         if not self._redirected.apply(addresses):
             raise SystemExit(1)
+        with suppress(Gone):  # it has ended meanwhile, which is seen next
+            passing.send(self._channel, {"redirected": True})
 
     def _keep(self, listeners: list[Pair]) -> None:
         passing.close(self._listeners)

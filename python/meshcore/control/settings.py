@@ -125,6 +125,8 @@ class Launch:
     """Whether it takes the sockets over from the running one."""
     supervisor: int | None = None
     """Descriptor of the Unix socket to the process that started it and starts it again."""
+    redirects: bool = False
+    """Whether that process has connections redirected once this one accepts, and says so."""
     application: bool = False
     """Whether that process, or one that was taken over from, keeps the application."""
     listeners: tuple[tuple[str, int], ...] = ()
