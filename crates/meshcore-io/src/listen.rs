@@ -8,7 +8,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::task::Poll;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -92,6 +92,38 @@ pub fn listen(address: SocketAddr, shared: bool) -> io::Result<Accepting> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(Accepting(socket.into()))
+}
+
+/// A bound UDP socket that is not yet tied to a runtime.
+#[derive(Debug)]
+pub struct Datagrams(std::net::UdpSocket);
+
+impl Datagrams {
+    /// Ties the socket to the runtime of the current thread.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime cannot watch the socket.
+    pub fn attach(self) -> io::Result<UdpSocket> {
+        UdpSocket::from_std(self.0)
+    }
+}
+
+/// Binds `address` for UDP. The next process of the same user may have it too, so that there is
+/// always one that receives.
+///
+/// # Errors
+///
+/// When the address cannot be bound.
+pub fn receive(address: SocketAddr) -> io::Result<Datagrams> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(Datagrams(socket.into()))
 }
 
 /// The next connection, with small writes sent at once.

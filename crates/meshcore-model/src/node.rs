@@ -70,4 +70,10 @@ pub struct Listen {
     /// Prometheus metrics (15090).
     #[serde(default)]
     pub metrics: Option<SocketAddr>,
+    /// Names of the mesh over DNS, by UDP and TCP (15053); loopback.
+    #[serde(default)]
+    pub dns: Option<SocketAddr>,
+    /// The same for the other family of addresses.
+    #[serde(default)]
+    pub dns_other: Option<SocketAddr>,
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
-use meshcore_io::Accepting;
+use meshcore_io::{Accepting, Datagrams};
 use meshcore_model::Listen;
 
 use crate::accept::Purpose;
@@ -26,6 +26,8 @@ pub(crate) type WorkerListeners = Vec<(Purpose, Accepting)>;
 pub(crate) struct Bound {
     pub(crate) workers: Vec<WorkerListeners>,
     pub(crate) pages: Vec<(Page, Accepting)>,
+    /// Where names are asked for, by UDP and TCP.
+    pub(crate) names: Vec<(Datagrams, Accepting)>,
     pub(crate) listen: Listen,
     /// The same sockets with their purposes, for the next process.
     pub(crate) kept: Vec<(&'static str, Accepting)>,
@@ -47,6 +49,7 @@ impl Bound {
         let mut bound = Self {
             workers: (0..workers.max(1)).map(|_| Vec::new()).collect(),
             pages: Vec::new(),
+            names: Vec::new(),
             listen: Listen::default(),
             kept: Vec::new(),
         };
@@ -59,6 +62,8 @@ impl Bound {
         let admin = of("admin", wanted.admin)?;
         let health = of("health", wanted.health)?;
         let metrics = of("metrics", wanted.metrics)?;
+        let dns = of("DNS", wanted.dns)?;
+        let dns_other = of("DNS (other family)", wanted.dns_other)?;
         if let Some((purpose, socket)) = taken.pop() {
             let taken = local_addr(&purpose, &socket)?;
             return Err(StartError::Moved { purpose, taken, wanted: None });
@@ -71,6 +76,8 @@ impl Bound {
         bound.listen.admin = bound.for_control(admin, Page::Admin)?;
         bound.listen.health = bound.for_control(health, Page::Health)?;
         bound.listen.metrics = bound.for_control(metrics, Page::Metrics)?;
+        bound.listen.dns = bound.for_names(dns)?;
+        bound.listen.dns_other = bound.for_names(dns_other)?;
         Ok(bound)
     }
 
@@ -106,9 +113,30 @@ impl Bound {
 
     fn for_control(
         &mut self,
-        mut listener: Listener,
+        listener: Listener,
         page: Page,
     ) -> Result<Option<SocketAddr>, StartError> {
+        let Some((address, sockets)) = self.alone(listener)? else { return Ok(None) };
+        self.pages.extend(sockets.into_iter().map(|socket| (page, socket)));
+        Ok(Some(address))
+    }
+
+    /// The same number by UDP, which is bound anew: nothing waits there for long.
+    fn for_names(&mut self, listener: Listener) -> Result<Option<SocketAddr>, StartError> {
+        let purpose = listener.name;
+        let Some((address, sockets)) = self.alone(listener)? else { return Ok(None) };
+        for socket in sockets {
+            let failed = |error| StartError::Listen { purpose, address, error };
+            self.names.push((meshcore_io::receive(address).map_err(failed)?, socket));
+        }
+        Ok(Some(address))
+    }
+
+    /// The sockets for the control thread, with their address.
+    fn alone(
+        &mut self,
+        mut listener: Listener,
+    ) -> Result<Option<(SocketAddr, Vec<Accepting>)>, StartError> {
         let Some(mut address) = listener.address()? else { return Ok(None) };
         if listener.taken.is_empty() {
             let failed = |error| StartError::Listen { purpose: listener.name, address, error };
@@ -116,11 +144,10 @@ impl Bound {
             address = socket.local_addr().map_err(failed)?;
             listener.taken.push(socket);
         }
-        for socket in listener.taken.drain(..) {
-            self.keep(listener.name, address, &socket)?;
-            self.pages.push((page, socket));
+        for socket in &listener.taken {
+            self.keep(listener.name, address, socket)?;
         }
-        Ok(Some(address))
+        Ok(Some((address, listener.taken)))
     }
 
     fn keep(

@@ -12,16 +12,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use meshcore_io::Accepting;
+use meshcore_io::{Accepting, Datagrams};
 use meshcore_telemetry::{Counter, Level, Recorder};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
 use crate::contain::for_ever;
+use crate::dns::Names;
 use crate::hooks::HookHost;
 use crate::overload::watch_memory;
-use crate::proxy::{Begun, Options, Phase, attached_or_tell, runtime_or_tell};
+use crate::proxy::{Begun, Options, Phase, attached_or_tell, datagrams_or_tell, runtime_or_tell};
 use crate::shared::Shared;
 
 pub(crate) use admin::Page;
@@ -208,6 +209,9 @@ fn seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// Sockets of the control thread: of its pages, and those where names are asked for.
+type Sockets = (Vec<(Page, Accepting)>, Vec<(Datagrams, Accepting)>);
+
 /// Starts the control thread.
 ///
 /// # Errors
@@ -215,17 +219,17 @@ fn seconds(at: SystemTime) -> u64 {
 /// The thread cannot be started.
 pub(crate) fn start(
     control: &Arc<Control>,
-    pages: Vec<(Page, Accepting)>,
+    sockets: Sockets,
     phase: watch::Receiver<Phase>,
     begun: Begun,
 ) -> io::Result<JoinHandle<()>> {
     let control = Arc::clone(control);
     std::thread::Builder::new().name("meshcore-control".into()).spawn(move || {
         let host = Arc::clone(&control.shared.hooks);
-        let mut work = Some((control, pages, phase, begun));
+        let mut work = Some((control, sockets, phase, begun));
         host.run_thread(&mut || {
-            if let Some((control, pages, phase, begun)) = work.take() {
-                run(control, pages, phase, begun);
+            if let Some((control, sockets, phase, begun)) = work.take() {
+                run(control, sockets, phase, begun);
             }
         });
     })
@@ -233,7 +237,7 @@ pub(crate) fn start(
 
 fn run(
     control: Arc<Control>,
-    pages: Vec<(Page, Accepting)>,
+    (pages, names): Sockets,
     mut phase: watch::Receiver<Phase>,
     begun: Begun,
 ) {
@@ -245,6 +249,9 @@ fn run(
             let (control, listener) = (Arc::clone(&control), Rc::new(listener));
             let serving = move || http::serve_all(Arc::clone(&control), Rc::clone(&listener), page);
             tokio::task::spawn_local(for_ever(Recorder::clone(&recorder), serving));
+        }
+        if !serve_names(&control, &recorder, names, &begun) {
+            return;
         }
         drop(begun);
         let resolving = {
@@ -281,6 +288,37 @@ fn run(
         }
     });
     runtime.shutdown_background(); // a look-up of a name may go on for long
+}
+
+/// Answers names until another process does; `false` when a socket cannot be used.
+fn serve_names(
+    control: &Arc<Control>,
+    recorder: &Recorder,
+    sockets: Vec<(Datagrams, Accepting)>,
+    begun: &Begun,
+) -> bool {
+    if sockets.is_empty() {
+        return true;
+    }
+    let names = Rc::new(Names::new(Arc::clone(&control.shared), Recorder::clone(recorder)));
+    for (datagrams, listener) in sockets {
+        let Some(socket) = datagrams_or_tell(datagrams, begun).map(Rc::new) else { return false };
+        let Some(listener) = attached_or_tell(listener, begun).map(Rc::new) else { return false };
+        let (control, names) = (Arc::clone(control), Rc::clone(&names));
+        let serving = move || {
+            let (control, names) = (Arc::clone(&control), Rc::clone(&names));
+            let (socket, listener) = (Rc::clone(&socket), Rc::clone(&listener));
+            async move {
+                tokio::select! {
+                    () = Rc::clone(&names).serve_udp(socket) => {}
+                    () = names.serve_tcp(listener) => {}
+                    () = control.handed_over() => {}
+                }
+            }
+        };
+        tokio::task::spawn_local(for_ever(Recorder::clone(recorder), serving));
+    }
+    true
 }
 
 impl Control {

@@ -20,6 +20,7 @@ mod converse;
 mod counted;
 mod detect;
 mod dial;
+mod dns;
 mod exchange;
 mod forward;
 mod h2_client;
@@ -46,4 +47,6 @@ mod waits;
 mod worker;
 
 pub use bind::Taken;
+#[doc(hidden)]
+pub use dns::fuzz as fuzz_dns;
 pub use proxy::{ApplyError, Options, Proxy, StartError};

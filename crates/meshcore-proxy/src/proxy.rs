@@ -8,13 +8,13 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use meshcore_io::Accepting;
+use meshcore_io::{Accepting, Datagrams};
 use meshcore_model::{Hook, Listen, Mesh, Node};
 use meshcore_snapshot::{Rejected, Snapshot, Stale};
 use meshcore_telemetry::{Level, Registry, RegistryOptions, TextFormat, Totals};
 use meshcore_tls::{Materials, MeshTls, MeshTlsOptions};
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 
@@ -166,7 +166,7 @@ impl Proxy {
             let phase = (watched.clone(), within);
             proxy.keep(start_worker(&proxy.shared, worker, phase, begun.clone()))?;
         }
-        proxy.keep(control::start(&proxy.control, bound.pages, watched, begun))?;
+        proxy.keep(control::start(&proxy.control, (bound.pages, bound.names), watched, begun))?;
         while let Ok(began) = beginnings.recv() {
             began.map_err(StartError::Thread)?;
         }
@@ -332,6 +332,11 @@ pub(crate) fn runtime_or_tell(begun: &Begun) -> Option<LocalRuntime> {
 /// The listener as part of this thread's runtime, or the news that it cannot be.
 pub(crate) fn attached_or_tell(listener: Accepting, begun: &Begun) -> Option<TcpListener> {
     told(listener.attach(), begun)
+}
+
+/// The same for UDP.
+pub(crate) fn datagrams_or_tell(datagrams: Datagrams, begun: &Begun) -> Option<UdpSocket> {
+    told(datagrams.attach(), begun)
 }
 
 fn told<T>(result: io::Result<T>, begun: &Begun) -> Option<T> {

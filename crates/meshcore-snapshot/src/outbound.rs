@@ -36,6 +36,8 @@ pub struct VirtualHost {
     pub service: Arc<ServiceLabels>,
     /// Ports of the service; empty takes any port.
     pub ports: Box<[VirtualHostPort]>,
+    /// What DNS says of the host; nothing when it is others who know.
+    pub addresses: Box<[IpAddr]>,
     /// The rules of the route that has the host; `None` when none has.
     pub(crate) routed: Option<Arc<RouteTable>>,
     /// The one rule that sends everything to the service.
@@ -135,6 +137,13 @@ impl Outbound {
         let here = self.addresses.get(&destination.ip().to_canonical());
         let declared = here.into_iter().flatten().find_map(|vhost| vhost.protocol(port));
         declared.unwrap_or(Protocol::Detect)
+    }
+
+    /// The addresses of a name in lower case, as DNS gives them; `None` when the mesh has none.
+    pub fn addresses_of(&self, name: &[u8]) -> Option<&[IpAddr]> {
+        let wild = || suffixes(name).find_map(|suffix| self.suffixes.get(suffix));
+        let vhost = self.exact.get(name).or_else(wild)?;
+        (!vhost.addresses.is_empty()).then_some(&*vhost.addresses)
     }
 
     /// All hosts, each once.

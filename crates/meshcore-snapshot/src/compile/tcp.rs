@@ -151,6 +151,9 @@ fn enter_addresses(
             None => table.blocks.push((*block, port.number, position)),
         }
     }
+    for address in service.auto_addresses.iter().filter_map(|address| super::ip(address)) {
+        table.addresses.entry((address, port.number)).or_insert(position);
+    }
     if !addresses.is_empty() {
         return;
     }

@@ -14,6 +14,12 @@ pub enum Counter {
     ConnectionsRefused,
     /// Connections cut off for want of memory.
     ConnectionsCut,
+    /// Questions by DNS.
+    DnsQueries,
+    /// Questions that the resolvers of the host were asked.
+    DnsForwarded,
+    /// Questions that nobody answered.
+    DnsFailed,
     /// TLS handshakes finished as a client.
     ClientHandshakes,
     /// TLS handshakes finished as a server.
@@ -129,6 +135,9 @@ impl Counter {
         Self::HboneConnections,
         Self::ConnectionsRefused,
         Self::ConnectionsCut,
+        Self::DnsQueries,
+        Self::DnsForwarded,
+        Self::DnsFailed,
         Self::ClientHandshakes,
         Self::ServerHandshakes,
         Self::HandshakesResumed,
@@ -164,6 +173,14 @@ impl Counter {
             ),
             Self::ConnectionsCut => {
                 named("meshcore_connections_cut_total", "Connections cut off for want of memory.")
+            }
+            Self::DnsQueries => named("meshcore_dns_queries_total", "Questions by DNS."),
+            Self::DnsForwarded => named(
+                "meshcore_dns_forwarded_total",
+                "Questions that the resolvers of the host were asked.",
+            ),
+            Self::DnsFailed => {
+                named("meshcore_dns_failed_total", "Questions that nobody answered.")
             }
             Self::ClientHandshakes => handshakes("client"),
             Self::ServerHandshakes => handshakes("server"),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
 
+from meshcore.config.compile import auto_address
 from meshcore.config.compile.mesh_config import settings_of
 from meshcore.config.document import Document
 from meshcore.config.models import module_of, names_in
@@ -36,6 +37,7 @@ def compile_documents(documents: Sequence[Document[Model]], revision: int) -> Me
         if compiler is not None:
             compiler(document, mesh)
     mesh["services"] = _one_of_each(mesh["services"])
+    auto_address.settle(mesh["services"])
     return mesh
 
 
