@@ -1,6 +1,7 @@
 """Two hosts with a link between them, in network namespaces, and programs on them."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -52,6 +53,15 @@ class Host:
         process = self.start(*words, *(("--", *command) if command else ()), log=log)
         return Sidecar(process, ready, log)
 
+    def resolve_by(self, text: str) -> None:
+        """Gives programs there a resolv.conf of their own. Source: ip-netns(8)."""
+        self._etc.mkdir(parents=True)
+        (self._etc / "resolv.conf").write_text(text)
+
+    @property
+    def _etc(self) -> Path:
+        return Path("/etc/netns") / self.name
+
     def stop(self) -> None:
         """Ends all that runs there."""
         for process in reversed(self._processes):
@@ -63,6 +73,7 @@ class Host:
                 process.kill()
                 process.wait()
         self._processes.clear()
+        shutil.rmtree(self._etc, ignore_errors=True)
 
     def _inside(self, command: tuple[str, ...]) -> list[str]:
         return ["ip", "netns", "exec", self.name, *command]

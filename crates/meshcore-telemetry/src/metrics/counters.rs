@@ -129,7 +129,7 @@ const fn named(name: &'static str, help: &'static str) -> Named {
 
 impl Counter {
     /// All, those of one family side by side.
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 29] = [
         Self::OutboundConnections,
         Self::InboundConnections,
         Self::HboneConnections,
