@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hosts import MESHCORE, WITHIN_SECONDS, Host, Sidecar, link, unlink, until
+from tests.netns.hosts import MESHCORE, WITHIN_SECONDS, Host, Sidecar, link, unlink, until
 
 pytestmark = [
     pytest.mark.netns,
@@ -118,7 +118,9 @@ def test_when_all_are_killed_nothing_passes_until_it_is_cleared(host: Host, fold
 def test_the_application_is_started_when_it_is_redirected_and_is_no_sidecar(
     host: Host, folder: Path
 ):
-    look = "import os; print('groups', os.getgid(), os.getgroups(), os.environ['MESHCORE_OUTBOUND'])"
+    look = (
+        "import os; print('groups', os.getgid(), os.getgroups(), os.environ['MESHCORE_OUTBOUND'])"
+    )
     one = host.sidecar(folder, *WEB, command=(sys.executable, "-c", look))
     assert ends(one) == 0
     assert "groups 0 [0] http://127.0.0.1:15001" in one.log.read_text()
