@@ -60,4 +60,7 @@ pub struct Listen {
     /// Prometheus metrics (15090).
     #[serde(default)]
     pub metrics: Option<SocketAddr>,
+    /// Servers of gateways (no default); `None` is no gateway.
+    #[serde(default)]
+    pub gateway: Option<IpAddr>,
 }
