@@ -12,7 +12,8 @@ mod splice;
 pub use connect::{ConnectFrom, Keepalive, connect, connect_unix};
 pub use group::end_group;
 pub use listen::{
-    Accepting, SpareDescriptor, accept, lacks_descriptor, listen, original_destination,
+    Accepting, SpareDescriptor, accept, accept_waiting, lacks_descriptor, listen,
+    original_destination, stop_listening,
 };
 pub use memory::{MemoryLimit, own_bytes, release_free_memory};
 pub use splice::{Pipe, splice_out, try_splice_in};

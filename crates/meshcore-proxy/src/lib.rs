@@ -22,6 +22,7 @@ mod detect;
 mod dial;
 mod exchange;
 mod forward;
+mod gateway;
 mod h2_client;
 pub mod hooks;
 mod opaque;
