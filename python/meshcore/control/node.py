@@ -59,10 +59,15 @@ def node(settings: Settings, head: "Head", own: "Own") -> bytes:
             "labels": own["labels"],
             "identity": identity(settings, head, own),
             "address": address,
-            "ports": [] if not settings.wanted.has_inbound else _ports(settings, own),
+            "ports": _ports(settings, own) if _is_called(settings) else [],
             "listen": _listen(settings, own),
         }
     ).encode()
+
+
+def _is_called(settings: Settings) -> bool:
+    """Whether calls to an application come in."""
+    return settings.wanted.has_inbound and not settings.wanted.is_gateway
 
 
 def _ports(settings: Settings, own: "Own") -> list[dict[str, object]]:
@@ -86,12 +91,14 @@ def _listen(settings: Settings, own: "Own") -> dict[str, str]:
     else:
         near, far = "127.0.0.1", "0.0.0.0"  # noqa: S104 - others must reach it
     listen = {
-        "outbound": _join(near, ports.outbound),
         "admin": _join(near, ports.admin),
         "health": _join(far, ports.health),
         "metrics": _join(far, ports.metrics),
     }
-    if settings.wanted.has_inbound and own["ports"]:
+    if settings.wanted.is_gateway:
+        return {**listen, "gateway": far}
+    listen["outbound"] = _join(near, ports.outbound)
+    if _is_called(settings) and own["ports"]:
         listen["inbound"] = _join(far, _inbound(ports, own))
         listen["hbone"] = _join(far, _first(ports.hbone, own["hbone_port"], HBONE_PORT))
     return listen

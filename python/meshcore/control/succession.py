@@ -66,7 +66,7 @@ class Succession:
             self._offer = Offer(self._state, self._workload, given, application=self._application)
         passing.close(given)
         if self._supervisor is not None:
-            outbound = proxy.addresses()["outbound"]
+            outbound = proxy.addresses().get("outbound")
             offered = self._offer.listener() if self._offer else []
             message = {"outbound": outbound, "application": self._application}
             self._tell_supervisor(message, [*listeners, *offered])

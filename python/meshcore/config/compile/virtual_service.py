@@ -26,7 +26,7 @@ def compile_document(document: Document[VirtualService], mesh: Mesh) -> None:
             "export_to": export_to(spec.export_to),
             "created": document.created,
             "http": _http(document, mesh),
-            "tcp": _tcp(document, domain),
+            "tcp": [*_tls(document, domain), *_tcp(document, domain)],
         }
     )
 
@@ -49,6 +49,27 @@ def _http(document: Document[VirtualService], mesh: Mesh) -> list[HttpRule]:
         rule["line"] = document.line("http", index)
         rule["matches"] = matches
         rules.append(rule)
+    return rules
+
+
+def _tls(document: Document[VirtualService], domain: str) -> list[TcpRule]:
+    """Returns the rules for TLS that does not end at the gateway or sidecar."""
+    rules: list[TcpRule] = []
+    for index, written in enumerate(document.spec.tls):
+        matches = [
+            {**_tcp_match(item, document.namespace),
+             "sni_hosts": [name.lower() for name in item.sni_hosts]}
+            for item in written.match
+            if not item.source_subnet
+        ]  # fmt: skip
+        if matches and written.route:
+            rules.append(
+                {
+                    "line": document.line("tls", index),
+                    "matches": matches,
+                    "destinations": destinations(written.route, Naming(document.namespace, domain)),
+                }
+            )
     return rules
 
 
@@ -76,6 +97,7 @@ def _tcp_matches(written: TcpRoute, namespace: str) -> list[TcpMatch]:
 def _tcp_match(written: L4Match, namespace: str) -> TcpMatch:
     return {
         "destination_subnets": list(written.destination_subnets),
+        "sni_hosts": [],
         "port": written.port,
         "source_labels": dict(written.source_labels),
         "source_namespace": written.source_namespace,
