@@ -1,6 +1,6 @@
 """VirtualServices: what they name, what can never match, what is not applied."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from meshcore.config.check.conflicts import conflicting_hosts
@@ -13,7 +13,14 @@ from meshcore.config.compile.http_rule import authority_of, body_of
 from meshcore.config.compile.virtual_service import MESH, gateway
 from meshcore.config.document import Document
 from meshcore.config.models.http_action import RETRY_ON_IGNORED
-from meshcore.config.models.virtual_service import Destination, HttpMatch, HttpRoute, VirtualService
+from meshcore.config.models.virtual_service import (
+    Destination,
+    HttpMatch,
+    HttpRoute,
+    TcpRoute,
+    TlsRoute,
+    VirtualService,
+)
 from meshcore.config.resources import Gateway, GatewayServer
 from meshcore.config.suggest import did_you_mean
 from meshcore.errors import Diagnostic, Severity
@@ -163,10 +170,16 @@ def _destinations(spec: VirtualService) -> Iterator[tuple[Destination, tuple[str
             yield rule.mirror, ("http", index, "mirror")
         for number, mirror in enumerate(rule.mirrors):
             yield mirror.destination, ("http", index, "mirrors", number, "destination")
-    for field, rules in (("tcp", spec.tcp), ("tls", spec.tls)):
-        for index, l4 in enumerate(rules):
-            for number, item in enumerate(l4.route):
-                yield item.destination, (field, index, "route", number, "destination")
+    yield from _bytes_destinations("tcp", spec.tcp)
+    yield from _bytes_destinations("tls", spec.tls)
+
+
+def _bytes_destinations(
+    field: str, rules: Sequence[TcpRoute | TlsRoute]
+) -> Iterator[tuple[Destination, tuple[str | int, ...]]]:
+    for index, rule in enumerate(rules):
+        for number, item in enumerate(rule.route):
+            yield item.destination, (field, index, "route", number, "destination")
 
 
 def _destination(

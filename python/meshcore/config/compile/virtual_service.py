@@ -1,5 +1,7 @@
 """VirtualService to a route."""
 
+from collections.abc import Sequence
+
 from meshcore.config.addresses import full_name
 from meshcore.config.compile.http_match import http_matches
 from meshcore.config.compile.http_rule import Naming, destinations, http_rule
@@ -57,11 +59,10 @@ def _tls(document: Document[VirtualService], domain: str) -> list[TcpRule]:
     rules: list[TcpRule] = []
     for index, written in enumerate(document.spec.tls):
         matches = [
-            {**_tcp_match(item, document.namespace),
-             "sni_hosts": [name.lower() for name in item.sni_hosts]}
+            _tcp_match(item, document.namespace, [name.lower() for name in item.sni_hosts])
             for item in written.match
             if not item.source_subnet
-        ]  # fmt: skip
+        ]
         if matches and written.route:
             rules.append(
                 {
@@ -94,10 +95,10 @@ def _tcp_matches(written: TcpRoute, namespace: str) -> list[TcpMatch]:
     return [_tcp_match(item, namespace) for item in written.match if not item.source_subnet]
 
 
-def _tcp_match(written: L4Match, namespace: str) -> TcpMatch:
+def _tcp_match(written: L4Match, namespace: str, sni_hosts: Sequence[str] = ()) -> TcpMatch:
     return {
         "destination_subnets": list(written.destination_subnets),
-        "sni_hosts": [],
+        "sni_hosts": list(sni_hosts),
         "port": written.port,
         "source_labels": dict(written.source_labels),
         "source_namespace": written.source_namespace,

@@ -1,6 +1,6 @@
 """Gateways: `gateway.rs`."""
 
-from typing import Literal, TypeAlias, TypedDict
+from typing import Literal, TypeAlias, TypedDict, final
 
 from meshcore.config.resources.origin import Labels, Origin
 
@@ -14,12 +14,14 @@ class CertificateFiles(TypedDict):
     key: str
 
 
+@final
 class InFiles(TypedDict):
     """`CertificateSource::Files`."""
 
     files: CertificateFiles
 
 
+@final
 class InCredential(TypedDict):
     """`CertificateSource::Credential`."""
 
