@@ -52,7 +52,7 @@ impl Bound {
         let mut bound = Self {
             workers: (0..workers.max(1)).map(|_| Vec::new()).collect(),
             pages: Vec::new(),
-            listen: Listen::default(),
+            listen: Listen { gateway: wanted.gateway, ..Listen::default() },
             kept: Vec::new(),
             gateway: gateway.iter().filter_map(of_gateway).collect(),
         };
