@@ -12,8 +12,8 @@ mod splice;
 pub use connect::{ConnectFrom, Keepalive, connect, connect_unix};
 pub use group::end_group;
 pub use listen::{
-    Accepting, Datagrams, SpareDescriptor, accept, lacks_descriptor, listen, original_destination,
-    receive,
+    Accepting, Datagrams, SpareDescriptor, accept, accept_waiting, lacks_descriptor, listen,
+    original_destination, receive, stop_listening,
 };
 pub use memory::{MemoryLimit, own_bytes, release_free_memory};
 pub use splice::{Pipe, splice_out, try_splice_in};

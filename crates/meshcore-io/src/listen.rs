@@ -141,6 +141,21 @@ pub async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr
     Ok((stream, peer))
 }
 
+/// A connection that waits already; `None` when there is none.
+pub async fn accept_waiting(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    let polled = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
+    match polled {
+        Poll::Ready(Ok((stream, peer))) => Some(stream.set_nodelay(true).map(|()| (stream, peer))),
+        Poll::Ready(Err(error)) => Some(Err(error)),
+        Poll::Pending => None,
+    }
+}
+
+/// Stops listening, also for other processes that have the socket. What waits is reset.
+pub fn stop_listening(listener: &TcpListener) {
+    let _not_listening = SockRef::from(listener).shutdown(std::net::Shutdown::Both);
+}
+
 /// Whether `error` says that the process, or the system, has no descriptor left.
 pub fn lacks_descriptor(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))

@@ -76,4 +76,7 @@ pub struct Listen {
     /// The same for the other family of addresses.
     #[serde(default)]
     pub dns_other: Option<SocketAddr>,
+    /// Servers of gateways (no default); `None` is no gateway.
+    #[serde(default)]
+    pub gateway: Option<IpAddr>,
 }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Authorization, PeerAuth, Route, Service, Settings, TrafficPolicy, Workload};
+use crate::{Authorization, Credential, Gateway, PeerAuth, Route, Service, Settings};
+use crate::{TrafficPolicy, Workload};
 
 /// One resource of the mesh. As JSON it is an object with one field, the kind in `snake_case`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,10 @@ pub enum Resource {
     PeerAuth(Box<PeerAuth>),
     /// Who may call.
     Authorization(Box<Authorization>),
+    /// Servers of gateways.
+    Gateway(Box<Gateway>),
+    /// A certificate and its key; only for gateways of its namespace.
+    Credential(Box<Credential>),
     /// The names of the resources that a key stands for, in order; none when there is nothing.
     Found(Vec<String>),
 }

@@ -8,6 +8,7 @@ use meshcore_model::Listen;
 
 use crate::accept::Purpose;
 use crate::control::Page;
+use crate::gateway::PURPOSE;
 use crate::proxy::StartError;
 
 /// A listening socket that another process hands over. The descriptor stays with the caller.
@@ -31,6 +32,8 @@ pub(crate) struct Bound {
     pub(crate) listen: Listen,
     /// The same sockets with their purposes, for the next process.
     pub(crate) kept: Vec<(&'static str, Accepting)>,
+    /// Sockets of a gateway that were taken over, by the address that documents say.
+    pub(crate) gateway: Vec<(SocketAddr, Accepting)>,
 }
 
 impl Bound {
@@ -45,13 +48,16 @@ impl Bound {
         workers: usize,
         taken: &[Taken],
     ) -> Result<Self, StartError> {
-        let mut taken = adopted(taken)?;
+        let (gateway, taken): (Vec<Taken>, Vec<Taken>) =
+            taken.iter().cloned().partition(|one| one.purpose.starts_with(PURPOSE));
+        let mut taken = adopted(&taken)?;
         let mut bound = Self {
             workers: (0..workers.max(1)).map(|_| Vec::new()).collect(),
             pages: Vec::new(),
             names: Vec::new(),
-            listen: Listen::default(),
+            listen: Listen { gateway: wanted.gateway, ..Listen::default() },
             kept: Vec::new(),
+            gateway: gateway.iter().filter_map(of_gateway).collect(),
         };
         let mut of = |name, wanted| of_purpose(&mut taken, name, wanted);
         let outbound = of("outbound", wanted.outbound)?;
@@ -177,6 +183,12 @@ impl Listener {
             None => Ok(self.wanted),
         }
     }
+}
+
+/// A socket of a gateway that still listens: one whose server was removed does not.
+fn of_gateway(taken: &Taken) -> Option<(SocketAddr, Accepting)> {
+    let address = taken.purpose.strip_prefix(PURPOSE)?.parse().ok()?;
+    Some((address, Accepting::adopt(taken.descriptor).ok()?))
 }
 
 /// The sockets behind descriptors, with their purposes.

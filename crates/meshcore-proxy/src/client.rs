@@ -1,10 +1,13 @@
 //! Who is at the other end of a connection.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use meshcore_model::Identity;
 use meshcore_policy::Peer;
 use meshcore_snapshot::{InboundPort, Snapshot};
+
+use crate::gateway::Entrance;
 
 /// Which way a connection goes through this sidecar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,6 +16,8 @@ pub(crate) enum Direction {
     Outbound,
     /// From the mesh to the application.
     Inbound,
+    /// Into the mesh or out of it, through a gateway.
+    Gateway,
 }
 
 /// What is known of the client of one connection; the same for all of its requests.
@@ -31,6 +36,8 @@ pub(crate) struct Client {
     pub(crate) sni: Option<Box<str>>,
     /// Port of the application (inbound); 0 on an HBONE connection, whose tunnels choose theirs.
     pub(crate) port: u16,
+    /// How it came in at a gateway.
+    pub(crate) entrance: Option<Rc<Entrance>>,
 }
 
 impl Client {
@@ -64,6 +71,17 @@ impl Client {
         match self.original {
             Some(_) => snapshot.inbound.redirected(self.port),
             None => snapshot.inbound.port(self.port),
+        }
+    }
+
+    /// As policy sees it at a gateway.
+    pub(crate) fn as_gateway_peer(&self) -> Peer<'_> {
+        Peer {
+            identity: self.identity.as_ref(),
+            address: self.peer.ip(),
+            remote: self.peer.ip(),
+            destination: self.local,
+            sni: self.sni.as_deref(),
         }
     }
 

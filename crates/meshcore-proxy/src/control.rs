@@ -116,9 +116,17 @@ impl Control {
     }
 
     /// All listening sockets with their purposes, once more.
-    pub(crate) fn sockets(&self) -> io::Result<Vec<(&'static str, OwnedFd)>> {
+    pub(crate) fn sockets(&self) -> io::Result<Vec<(String, OwnedFd)>> {
         let sockets = self.sockets.lock();
-        sockets.iter().map(|(purpose, one)| Ok((*purpose, one.try_clone()?.into()))).collect()
+        let own = sockets
+            .iter()
+            .map(|(purpose, one)| Ok(((*purpose).to_owned(), OwnedFd::from(one.try_clone()?))));
+        let mut all = own.collect::<io::Result<Vec<_>>>()?;
+        if *self.phase.borrow() == Phase::Serving {
+            let gateway = self.shared.listeners.sockets()?;
+            all.extend(gateway.into_iter().map(|(purpose, one)| (purpose, one.into())));
+        }
+        Ok(all)
     }
 
     /// Opens the access log's file by its name again.
@@ -180,6 +188,7 @@ impl Control {
             "services": snapshot.outbound.hosts().count(),
             "clusters": snapshot.clusters().count(),
             "certificate": describe::certificate(&self.shared),
+            "gateway": describe::gateway(&self.shared),
         })
     }
 
@@ -270,6 +279,7 @@ fn run(
             tokio::select! {
                 _tick = every.tick() => {
                     control.shared.free_retired();
+                    control.shared.terminations.refresh();
                     counted = control.count_changes(&recorder, counted);
                     if let Some(log) = &*control.shared.access.read() {
                         log.count_failures(&recorder);

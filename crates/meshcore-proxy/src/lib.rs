@@ -23,6 +23,7 @@ mod dial;
 mod dns;
 mod exchange;
 mod forward;
+mod gateway;
 mod h2_client;
 pub mod hooks;
 mod opaque;

@@ -25,7 +25,7 @@ use crate::stream::{Conn, Stream};
 use crate::tunnel::{Moved, TunnelStream, relay};
 use crate::worker::{Pinned, Worker};
 
-use open::{Opened, open_inbound, open_outbound, open_requested};
+use open::{Opened, open_gateway, open_inbound, open_outbound, open_requested};
 
 /// How often the bytes of a connection are counted while it is open. Source: Istio's
 /// `reportingInterval` for TCP.
@@ -61,6 +61,18 @@ pub(crate) async fn serve_inbound(
     let started = Instant::now();
     let Some(port) = client.inbound_port(&snapshot) else { return };
     let opened = open_inbound(worker, client, &snapshot, port).await;
+    finish(worker, client, snapshot, (stream, buffer, started), opened).await;
+}
+
+/// Carries a connection to where the routes of a gateway lead, if policy allows it.
+pub(crate) async fn serve_gateway(
+    worker: &Rc<Worker>,
+    client: &Client,
+    (stream, buffer): (Stream, Buffer),
+) {
+    let snapshot = worker.snapshot();
+    let started = Instant::now();
+    let opened = open_gateway(worker, client, &snapshot).await;
     finish(worker, client, snapshot, (stream, buffer, started), opened).await;
 }
 
@@ -138,7 +150,7 @@ pub(crate) async fn accept_tunnel(
             drop(snapshot);
             serve_inner(worker, inner, stream).await;
         }
-        Direction::Outbound => {
+        Direction::Outbound | Direction::Gateway => {
             let opened = match open_requested(worker, client, &snapshot, head).await {
                 Ok(opened) => opened,
                 Err(failure) => {
@@ -252,7 +264,9 @@ fn series(
     (opened, flags): (&Opened, Flags),
 ) -> TcpHandle {
     let (reporter, source) = match client.direction {
-        Direction::Outbound => (Reporter::Source, Arc::clone(&snapshot.workload)),
+        Direction::Outbound | Direction::Gateway => {
+            (Reporter::Source, Arc::clone(&snapshot.workload))
+        }
         Direction::Inbound => (Reporter::Destination, worker.peer_labels(snapshot, client)),
     };
     worker.recorder.tcp_series(&TcpKey {

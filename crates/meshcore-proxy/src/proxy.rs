@@ -22,6 +22,7 @@ use crate::accept::accept_all;
 use crate::access::AccessLog;
 use crate::bind::{Bound, Taken, WorkerListeners};
 use crate::control::{self, Control};
+use crate::gateway::{Listeners, keep_listening};
 use crate::hooks::HookHost;
 use crate::shared::{Refused, Shared};
 use crate::worker::Worker;
@@ -64,6 +65,9 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// A listener of a gateway cannot be opened.
+    #[error("{0}")]
+    Gateway(String),
     /// A socket that was handed over cannot be used.
     #[error("{purpose} socket that was handed over: {error}")]
     Taken {
@@ -103,6 +107,9 @@ pub enum ApplyError {
     /// Something newer is in force.
     #[error(transparent)]
     Stale(#[from] Stale),
+    /// A listener of a gateway cannot be opened.
+    #[error("{0}")]
+    Gateway(String),
     /// The access log that it asks for cannot be written.
     #[error("access log: {0}")]
     AccessLog(io::Error),
@@ -113,6 +120,7 @@ impl From<Refused> for ApplyError {
         match refused {
             Refused::Rejected(rejected) => Self::Rejected(rejected),
             Refused::Stale(stale) => Self::Stale(stale),
+            Refused::Listen(error) => Self::Gateway(error.to_string()),
         }
     }
 }
@@ -154,7 +162,16 @@ impl Proxy {
         registry.set(Level::ConfigRevision, i64::try_from(mesh.revision).unwrap_or(i64::MAX));
         let tls = materials.map(|materials| MeshTls::new(materials, MeshTlsOptions::default()));
         let listen = bound.listen.clone();
+        let listeners = Listeners::new(options.workers, std::mem::take(&mut bound.gateway));
+        let open =
+            listeners.prepare(&snapshot).map_err(|error| StartError::Gateway(error.to_string()))?;
+        let gateway = snapshot.gateway.clone();
+        let listen = (listen, listeners);
         let shared = Arc::new(Shared::new((snapshot, hooks), tls, registry, host, listen));
+        if let Some(gateway) = &gateway {
+            shared.terminations.prepare(gateway);
+        }
+        shared.listeners.publish(open);
         *shared.access.write() = access;
         let (phase, watched) = watch::channel(Phase::Serving);
         let within = options.drain;
@@ -162,9 +179,10 @@ impl Proxy {
         let proxy = Self { shared, control, listen: bound.listen, threads: Mutex::new(Vec::new()) };
         let (begun, beginnings) = mpsc::channel();
         // Dropped when one fails, which ends those that were started.
-        for worker in bound.workers.drain(..) {
+        for (position, worker) in bound.workers.drain(..).enumerate() {
             let phase = (watched.clone(), within);
-            proxy.keep(start_worker(&proxy.shared, worker, phase, begun.clone()))?;
+            let own = (position, worker);
+            proxy.keep(start_worker(&proxy.shared, own, phase, begun.clone()))?;
         }
         proxy.keep(control::start(&proxy.control, (bound.pages, bound.names), watched, begun))?;
         while let Ok(began) = beginnings.recv() {
@@ -268,7 +286,7 @@ impl Proxy {
     /// # Errors
     ///
     /// Descriptors are used up.
-    pub fn sockets(&self) -> io::Result<Vec<(&'static str, OwnedFd)>> {
+    pub fn sockets(&self) -> io::Result<Vec<(String, OwnedFd)>> {
         self.control.sockets()
     }
 
@@ -300,7 +318,7 @@ impl Drop for Proxy {
 
 fn start_worker(
     shared: &Arc<Shared>,
-    listeners: WorkerListeners,
+    listeners: (usize, WorkerListeners),
     (phase, within): (watch::Receiver<Phase>, Duration),
     begun: Begun,
 ) -> io::Result<JoinHandle<()>> {
@@ -354,7 +372,7 @@ impl Drop for WorkerEnded {
 
 fn run_worker(
     shared: Arc<Shared>,
-    listeners: WorkerListeners,
+    (position, listeners): (usize, WorkerListeners),
     (phase, within): (watch::Receiver<Phase>, Duration),
     seed: u64,
     begun: Begun,
@@ -372,6 +390,7 @@ fn run_worker(
                 }),
             );
         }
+        accepting.push(worker.spawn_for_ever(move |worker| keep_listening(worker, position)));
         drop(begun);
         let ticking = worker.spawn_for_ever(Worker::tick);
         let yielding = worker.spawn_for_ever(Worker::yield_connections);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meshcore_http::{Method, RequestHead};
+use meshcore_http::{Method, RequestHead, Scheme};
 use meshcore_model::{Failure, HookStage, Kind, OutboundPolicy};
 use meshcore_policy::{Matched, normalize_path, select_route};
 use meshcore_snapshot::{Authority, Cluster, InboundPort, Lookup, Redirect, Rule, RuleAction};
@@ -13,6 +13,7 @@ use meshcore_snapshot::{Snapshot, VirtualHost, WeightedDestination};
 use crate::ask::{Wish, misplaced};
 use crate::client::Direction;
 use crate::exchange::Exchange;
+use crate::gateway::find_host;
 use crate::hooks::RouteTo;
 use crate::pipeline::Walk;
 
@@ -92,6 +93,7 @@ pub(crate) async fn route<'s>(
     match walk.client.direction {
         Direction::Inbound => route_inbound(walk, snapshot),
         Direction::Outbound => route_outbound(walk, snapshot, exchange.head).await,
+        Direction::Gateway => route_gateway(walk, snapshot, exchange.head).await,
     }
 }
 
@@ -123,6 +125,21 @@ fn route_inbound<'s>(walk: &mut Walk<'_>, snapshot: &'s Snapshot) -> Result<Rout
     walk.record.cluster = Some(Arc::clone(&port.cluster));
     walk.record.route = Some(Arc::clone(&walk.worker.default_route));
     Ok(Routed { to: To::Application(port), matched: None, port: number })
+}
+
+async fn route_gateway<'s>(
+    walk: &mut Walk<'_>,
+    snapshot: &'s Snapshot,
+    head: &mut RequestHead,
+) -> Result<Routed<'s>, Failure> {
+    let is_tls = walk.client.entrance.as_ref().is_some_and(|entrance| entrance.is_tls());
+    head.set_scheme(if is_tls { Scheme::Https } else { Scheme::Http }); // whatever it says itself
+    let found = find_host(walk.client, snapshot, head)?;
+    let routed = route_to_service(walk, snapshot, head, found).await?;
+    if let To::Cluster(cluster, _) = routed.to {
+        walk.record.service = Some(Arc::clone(&cluster.service));
+    }
+    Ok(routed)
 }
 
 async fn route_outbound<'s>(

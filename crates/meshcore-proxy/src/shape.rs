@@ -12,6 +12,7 @@ use crate::ask::{Wish, misplaced};
 use crate::authorize::Authorized;
 use crate::client::Direction;
 use crate::exchange::Exchange;
+use crate::gateway::tell_client;
 use crate::hooks::{Denial, Edits};
 use crate::pipeline::Walk;
 use crate::route::{Routed, To};
@@ -56,6 +57,7 @@ pub(crate) async fn shape<'s>(
             exchange.head.fields.remove(Known::XForwardedClientCert);
             exchange.head.fields.remove(Known::XEnvoyOriginalPath);
         }
+        Direction::Gateway => tell_client(walk.client, exchange.head)?,
     }
     edit_request(&routed, exchange.head)?;
     walk.ask_about_request(HookStage::OnRequest, routed.port, exchange).await?;

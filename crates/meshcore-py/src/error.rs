@@ -62,12 +62,15 @@ impl From<Error> for PyErr {
             Error::Json { .. } | Error::Start(StartError::Rejected(_)) => {
                 SnapshotRejected::new_err(text)
             }
-            Error::Apply(ApplyError::Rejected(_)) => SnapshotRejected::new_err(text),
+            Error::Apply(ApplyError::Rejected(_) | ApplyError::Gateway(_)) => {
+                SnapshotRejected::new_err(text)
+            }
             Error::Apply(ApplyError::Stale(stale)) => {
                 StaleRevision::new_err((stale.offered, stale.current))
             }
             Error::Start(
                 StartError::Listen { .. }
+                | StartError::Gateway(_)
                 | StartError::Taken { .. }
                 | StartError::Moved { .. }
                 | StartError::AccessLog(_)

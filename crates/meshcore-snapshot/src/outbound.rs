@@ -153,7 +153,7 @@ impl Outbound {
         exact.map(|(_, vhost)| vhost).chain(wild)
     }
 
-    fn host(&self, authority: &Authority<'_>, port: u16) -> Option<&VirtualHost> {
+    pub(crate) fn host(&self, authority: &Authority<'_>, port: u16) -> Option<&VirtualHost> {
         let host = authority.host();
         if let Some(vhost) = self.exact.get(host) {
             return Some(vhost);
@@ -209,7 +209,7 @@ impl VirtualHost {
 }
 
 /// What follows each dot of a host, longest first: the wildcards it may be under.
-fn suffixes(host: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn suffixes(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     let dots = host.iter().enumerate().filter(|(_, byte)| **byte == b'.');
     dots.filter_map(move |(at, _)| host.get(at.saturating_add(1)..))
 }
@@ -243,14 +243,14 @@ impl TcpTable {
 }
 
 /// The rules for one port of a service.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct TcpService {
     pub(crate) rules: Vec<(Box<[Cidr]>, TcpRoute)>,
 }
 
 impl TcpService {
     /// The first rule that has the address in its subnets, or has none.
-    fn route(&self, address: Option<IpAddr>) -> Option<&TcpRoute> {
+    pub(crate) fn route(&self, address: Option<IpAddr>) -> Option<&TcpRoute> {
         let holds = |(subnets, _): &&(Box<[Cidr]>, TcpRoute)| {
             subnets.is_empty()
                 || address.is_some_and(|address| subnets.iter().any(|one| one.contains(address)))

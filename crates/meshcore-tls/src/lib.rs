@@ -25,6 +25,7 @@ mod refusal;
 mod revocation;
 mod sessions;
 mod shared;
+mod terminate;
 #[cfg(test)]
 mod testing;
 mod ticket;
@@ -40,6 +41,8 @@ pub use mesh::{MeshTls, MeshTlsOptions};
 pub use originate::{ClientPair, OriginateError, Originated, Origination, Originator};
 pub use provider::provider;
 pub use refusal::Refusal;
+pub use terminate::client_certificate;
+pub use terminate::{ClientCertificate, ClientRules, Terminate, TerminateError, Terminated};
 
 pub use rustls;
 pub use rustls_pki_types;

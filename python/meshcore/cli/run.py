@@ -46,8 +46,17 @@ def _port(default: str, env: str) -> typer.models.OptionInfo:
 
 def run(  # noqa: PLR0913, PLR0917 - one for each option
     service: Annotated[
-        str, typer.Option(envvar=_env("SERVICE"), help="Service of the mesh that it stands beside.")
-    ],
+        str | None,
+        typer.Option(envvar=_env("SERVICE"), help="Service of the mesh that it stands beside."),
+    ] = None,
+    gateway: Annotated[
+        str | None,
+        typer.Option(
+            envvar=_env("GATEWAY"),
+            metavar="NAME",
+            help="Be this gateway instead: open the servers of the Gateways that select it.",
+        ),
+    ] = None,
     port: Annotated[
         list[int] | None,
         typer.Option(
@@ -271,6 +280,10 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     ends at once. SIGHUP reads the documents now and opens logs again. Changes of the documents
     and plugins are applied as they are saved; a bad one is refused and what is in force stays.
 
+    With --gateway it is no sidecar, but a gateway of that name (and namespace): it has the labels
+    of the workload behind the Service of that name, or else app=NAME and istio=NAME, without a
+    leading "istio-".
+
     With a COMMAND, the application is started when the sidecar is ready and stopped after the
     drain, and its exit status becomes that of this command. It finds the address to call others
     in MESHCORE_OUTBOUND.
@@ -299,8 +312,8 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         above_all = options.above(wanted, by, user)
     settings = Settings(
         wanted=Wanted(
-            service, namespace, version, _address(address), name, service_account,
-            tuple(port or ()), not no_inbound,
+            _which(service, gateway), namespace, version, _address(address), name,
+            service_account, tuple(port or ()), not no_inbound, is_gateway=gateway is not None,
         ),
         mesh=str(where),
         version=__version__,
@@ -333,6 +346,17 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         }  # fmt: skip
         _become("supervise", settings.to_json(), json.dumps(above))
     _become("sidecar", settings.to_json(), json.dumps({"takeover": takeover}))
+
+
+def _which(service: str | None, gateway: str | None) -> str:
+    """Returns the service, or the name of the gateway.
+
+    Raises:
+        BadParameter: Neither is given, or both are.
+    """
+    if (service is None) == (gateway is None):
+        raise typer.BadParameter("say one of them", param_hint="--service / --gateway")
+    return service or gateway or ""
 
 
 def _become(program: str, *arguments: str) -> NoReturn:

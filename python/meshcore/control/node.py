@@ -64,7 +64,7 @@ def node(settings: Settings, head: "Head", own: "Own") -> bytes:
             "labels": own["labels"],
             "identity": identity(settings, head, own),
             "address": address,
-            "ports": [] if not settings.wanted.has_inbound else _ports(settings, own),
+            "ports": _ports(settings, own) if _is_called(settings, own) else [],
             "listen": _listen(settings, own),
             "intercepted": settings.intercepted,
         }
@@ -92,11 +92,13 @@ def _listen(settings: Settings, own: "Own") -> dict[str, str]:
     else:
         near, far = "127.0.0.1", "0.0.0.0"  # noqa: S104 - others must reach it
     listen = {
-        "outbound": _join(near, ports.outbound),
         "admin": _join(near, ports.admin),
         "health": _join(far, ports.health),
         "metrics": _join(far, ports.metrics),
     }
+    if settings.wanted.is_gateway:
+        return {**listen, "gateway": far}
+    listen["outbound"] = _join(near, ports.outbound)
     if _is_called(settings, own):
         listen["inbound"] = _join(far, _inbound(ports, own))
         listen["hbone"] = _join(far, _first(ports.hbone, own["hbone_port"], HBONE_PORT))
@@ -112,7 +114,9 @@ def _listen(settings: Settings, own: "Own") -> dict[str, str]:
 
 
 def _is_called(settings: Settings, own: "Own") -> bool:
-    return settings.wanted.has_inbound and bool(own["ports"])
+    """Whether calls to an application come in."""
+    wanted = settings.wanted
+    return wanted.has_inbound and not wanted.is_gateway and bool(own["ports"])
 
 
 def _other_family(address: str) -> str:

@@ -25,6 +25,8 @@ class Wanted:
     """Ports that are served; when there are none, those of the service in the mesh."""
     has_inbound: bool = True
     """Whether others may call it."""
+    is_gateway: bool = False
+    """Whether it is no sidecar: it opens the servers of the Gateways that select it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,8 @@ class Settings:
     def key(self) -> str:
         """A file name for this sidecar among those that share the state directory."""
         wanted = self.wanted
-        parts = (mesh_name(self.mesh), wanted.namespace, wanted.service, wanted.version,
-                 wanted.address)  # fmt: skip
+        parts = (mesh_name(self.mesh), "gateway" if wanted.is_gateway else None, wanted.namespace,
+                 wanted.service, wanted.version, wanted.address)  # fmt: skip
         return ",".join(part for part in parts if part).replace("/", "_").replace(":", "_")
 
 

@@ -41,7 +41,7 @@ pub(super) fn build(
 
 impl Outbound {
     /// Enters a name, unless another host has it.
-    fn enter(&mut self, name: &str, vhost: &Arc<VirtualHost>) {
+    pub(super) fn enter(&mut self, name: &str, vhost: &Arc<VirtualHost>) {
         match name.strip_prefix("*.") {
             Some(suffix) => {
                 self.suffixes.entry(suffix.as_bytes().into()).or_insert_with(|| Arc::clone(vhost));

@@ -109,6 +109,12 @@ fn served<'a>(scope: &Scope<'a>) -> Vec<Served<'a>> {
     all
 }
 
+/// The port of this node behind that port of a service, the oldest one first.
+pub(super) fn target_of(scope: &Scope<'_>, number: u16) -> Option<u16> {
+    let own = served(scope).into_iter();
+    own.filter(|one| one.port.number == number).map(|one| one.target).next()
+}
+
 /// The port of this node behind a service's port.
 fn target_on(scope: &Scope<'_>, service: &Service, port: &ServicePort) -> Option<u16> {
     let node = scope.node;

@@ -10,6 +10,8 @@ pub enum Counter {
     InboundConnections,
     /// HBONE connections accepted.
     HboneConnections,
+    /// Connections accepted by listeners of a gateway.
+    GatewayConnections,
     /// Connections refused for want of descriptors or memory.
     ConnectionsRefused,
     /// Connections cut off for want of memory.
@@ -129,10 +131,11 @@ const fn named(name: &'static str, help: &'static str) -> Named {
 
 impl Counter {
     /// All, those of one family side by side.
-    pub(super) const ALL: [Self; 29] = [
+    pub(super) const ALL: [Self; 30] = [
         Self::OutboundConnections,
         Self::InboundConnections,
         Self::HboneConnections,
+        Self::GatewayConnections,
         Self::ConnectionsRefused,
         Self::ConnectionsCut,
         Self::DnsQueries,
@@ -167,6 +170,7 @@ impl Counter {
             Self::OutboundConnections => accepted("outbound"),
             Self::InboundConnections => accepted("inbound"),
             Self::HboneConnections => accepted("hbone"),
+            Self::GatewayConnections => accepted("gateway"),
             Self::ConnectionsRefused => named(
                 "meshcore_connections_refused_total",
                 "Connections refused for want of descriptors or memory.",

@@ -86,6 +86,11 @@ def nearest_host(known: Mapping[str, list[Service]], host: str) -> list[Service]
     return []
 
 
+def covers(wide: str, narrow: str) -> bool:
+    """Whether a host, which may begin with `*.` or be `*`, has all names of another one."""
+    return wide in {"*", narrow} or wide in wildcards(narrow)
+
+
 def wildcards(host: str) -> list[str]:
     """Returns the wildcards that cover `host`, the longest first."""
     labels = host.removeprefix("*.").split(".")

@@ -31,6 +31,8 @@ def compile_documents(documents: Sequence[Document[Model]], revision: int) -> Me
         "traffic_policies": [],
         "peer_auths": [],
         "authorizations": [],
+        "gateways": [],
+        "credentials": [],
     }
     for document in documents:
         compiler = _compiler_of(document.kind)
