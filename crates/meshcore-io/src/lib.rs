@@ -8,6 +8,7 @@ mod group;
 mod listen;
 mod memory;
 mod splice;
+mod thread;
 
 pub use connect::{ConnectFrom, Keepalive, connect, connect_unix};
 pub use group::end_group;
@@ -16,3 +17,4 @@ pub use listen::{
 };
 pub use memory::{MemoryLimit, own_bytes, release_free_memory};
 pub use splice::{Pipe, splice_out, try_splice_in};
+pub use thread::waits_of_this_thread;

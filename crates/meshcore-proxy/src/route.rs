@@ -179,9 +179,8 @@ async fn ask_hooks<'s>(
     if snapshot.hooks.of(HookStage::Route).is_empty() {
         return Ok(None);
     }
-    let host = head.host().to_ascii_lowercase();
-    let (path, method) = (head.path(), head.method_bytes());
-    for hook in snapshot.hooks.for_request(HookStage::Route, &host, path, method) {
+    let (host, path, method) = (head.host(), head.path(), head.method_bytes());
+    for hook in snapshot.hooks.for_request(HookStage::Route, host, path, method) {
         match walk.ask(hook, port, head, None).await? {
             Wish::Nothing => {}
             Wish::Edits(_) => return Err(misplaced(hook)),

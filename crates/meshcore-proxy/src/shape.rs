@@ -255,10 +255,9 @@ pub(crate) async fn shape_response(
         return Ok(None);
     }
     let snapshot = walk.snapshot;
-    let host = request.host().to_ascii_lowercase();
     let mut body = None;
     for hook in snapshot.hooks.of(HookStage::OnResponse) {
-        if !hook.meets(&host, request.path(), request.method_bytes()) {
+        if !hook.meets(request.host(), request.path(), request.method_bytes()) {
             continue;
         }
         match walk.ask(hook, routed.port, request, Some(response)).await? {
@@ -270,7 +269,7 @@ pub(crate) async fn shape_response(
                         .set_status(status)
                         .map_err(|bad| Failure::because(Kind::Internal, bad.reason()))?;
                 }
-                body = edits.body.or(body);
+                body = edits.body.clone().or(body);
             }
             Wish::RouteTo(_) => return Err(misplaced(hook)),
         }

@@ -312,10 +312,11 @@ impl HookHost for PyHooks {
     }
 
     fn call_now(&self, hook: &Hook, view: &View<'_>) -> Option<Result<Decision, HookError>> {
-        let entry = self.table.find(hook.id)?;
+        let entries = self.table.entries();
+        let entry = entries.get(&hook.id)?;
         let now_ns = self.now_ns();
         if entry.breaker.is_open(now_ns / 1_000_000) {
-            return Some(refused(&entry));
+            return Some(refused(entry));
         }
         if hook.mode != HookMode::Inline
             || !entry.pace.is_short(now_ns)
@@ -323,16 +324,18 @@ impl HookHost for PyHooks {
         {
             return None;
         }
-        let slot = SLOT.with_borrow(Clone::clone)?;
-        let Some(_inside) = self.gate.enter_soon(self.has_many_processors) else {
-            count(&self.gate_misses);
-            return None;
-        };
-        if !entry.breaker.lets_through(now_ns / 1_000_000) {
-            return Some(refused(&entry));
-        }
-        self.watch.attend(now_ns);
-        self.call_inline(&entry, view, &slot)
+        SLOT.with_borrow(|slot| {
+            let slot = slot.as_ref()?;
+            let Some(_inside) = self.gate.enter_soon(self.has_many_processors) else {
+                count(&self.gate_misses);
+                return None;
+            };
+            if !entry.breaker.lets_through(now_ns / 1_000_000) {
+                return Some(refused(entry));
+            }
+            self.watch.attend(now_ns);
+            self.call_inline(entry, view, slot, now_ns)
+        })
     }
 
     fn call_later(&self, hook: &Arc<Hook>, facts: Facts) -> Option<PendingDecision> {

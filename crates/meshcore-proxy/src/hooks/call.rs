@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use meshcore_model::{Failure, Hook, HookAnswer, HookMode, Kind};
 use meshcore_telemetry::{Counter, Labelled};
 
-use super::{Decision, Edits, HookError, HookHost, View};
+use super::{Decision, HookError, HookHost, View};
 use crate::worker::Worker;
 
 impl Worker {
@@ -23,21 +23,20 @@ impl Worker {
         hook: &Arc<Hook>,
         view: &View<'_>,
     ) -> Result<Decision, Failure> {
-        let now = Instant::now();
-        let mut key = None;
+        let mut asked = None;
         if hook.cache_ms > 0 {
-            let epoch = self.shared.hooks.cache_epoch();
-            if let Some(known) = self.decisions.recall(hook, view, (now, epoch)) {
+            let at = (Instant::now(), self.shared.hooks.cache_epoch());
+            if let Some(known) = self.decisions.recall(hook, view, at) {
                 self.recorder.count_by(Labelled::HookCacheHits, &hook.name, 1);
                 return Ok(known);
             }
-            key = Some((self.decisions.key_of(hook, view), epoch));
+            asked = Some((self.decisions.key_of(hook, view), at));
         }
         self.recorder.count_by(Labelled::HookCalls, &hook.name, 1);
         match self.ask(hook, view).await {
             Ok(decision) => {
-                if let Some((key, epoch)) = key {
-                    self.decisions.remember(hook, key, &decision, (now, epoch));
+                if let Some((key, at)) = asked {
+                    self.decisions.remember(hook, key, &decision, at);
                 }
                 Ok(decision)
             }
@@ -87,7 +86,7 @@ impl Worker {
         };
         self.recorder.count_by(family, &hook.name, 1);
         match hook.on_error {
-            HookAnswer::Allow => Ok(Decision::Allow(Edits::default())),
+            HookAnswer::Allow => Ok(Decision::Allow(Arc::default())),
             HookAnswer::Skip => Ok(Decision::Abstain),
             HookAnswer::Deny => {
                 Err(Failure::because(Kind::Undecided, format!("{}: {error}", hook.name)))

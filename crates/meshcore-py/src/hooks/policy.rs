@@ -94,11 +94,12 @@ fn carry_out(host: &Arc<PyHooks>, py: Python<'_>, job: Job, slot: &Slot) {
     let decided = host.judge(py, &entry, returned);
     slot.end(py);
     copied.forget();
-    let took_ns = host.now_ns().saturating_sub(began_ns);
+    let ended_ns = host.now_ns();
+    let took_ns = ended_ns.saturating_sub(began_ns);
     entry.pace.ran_queued(took_ns);
     count(&entry.counts.queued);
     let decided = if took_ns > timeout_ns { Err(host.late(&entry)) } else { decided };
-    host.settle(&entry, Some(&reply), &decided, took_ns);
+    host.settle(&entry, Some(&reply), &decided, (took_ns, ended_ns));
     host.queue.finished(&entry);
     reply.send(decided);
 }
