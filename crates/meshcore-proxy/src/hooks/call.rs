@@ -1,8 +1,11 @@
 //! Calling a hook: remembered, at once, or by the policy thread; with its limit and its declared
 //! answer.
 
+use std::future::poll_fn;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use meshcore_model::{Failure, Hook, HookAnswer, HookMode, Kind};
@@ -10,6 +13,19 @@ use meshcore_telemetry::{Counter, Labelled};
 
 use super::{Decision, HookError, HookHost, View};
 use crate::worker::Worker;
+
+/// Waits until all tasks that are ready now had their turn.
+async fn others_first() {
+    let mut had_turn = false;
+    poll_fn(|cx| {
+        if mem::replace(&mut had_turn, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
 
 impl Worker {
     /// What the hook decides for this request, or what it declares for the case that it gives
@@ -44,11 +60,16 @@ impl Worker {
         }
     }
 
+    /// Asks Python.
     async fn ask(&self, hook: &Arc<Hook>, view: &View<'_>) -> Result<Decision, HookError> {
-        if hook.mode == HookMode::Inline
-            && let Some(decided) = self.guard(|host| host.call_now(hook, view))?
-        {
-            return decided;
+        if hook.mode == HookMode::Inline {
+            // Hooks of all requests that are ready run one after the other, in warm caches.
+            others_first().await;
+            let decided = self.guard(|host| host.call_now(hook, view))?;
+            if let Some(decided) = decided {
+                others_first().await;
+                return decided;
+            }
         }
         let pending = self.guard(|host| host.call_later(hook, view.facts(hook)))?;
         let pending = pending.ok_or(HookError::Overloaded)?;
