@@ -3,6 +3,7 @@
 //!
 //! The only room where `unsafe` is allowed; each use is one operation with its proof.
 
+mod alarm;
 mod connect;
 mod group;
 mod listen;
@@ -10,6 +11,7 @@ mod memory;
 mod splice;
 mod thread;
 
+pub use alarm::Alarm;
 pub use connect::{ConnectFrom, Keepalive, connect, connect_unix};
 pub use group::end_group;
 pub use listen::{

@@ -41,6 +41,7 @@ mod shared;
 mod sink;
 mod stream;
 mod target;
+mod timer;
 mod tunnel;
 mod waits;
 mod worker;

@@ -1,6 +1,7 @@
 //! Stage: where does the request go?
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::client::Direction;
 use crate::exchange::Exchange;
 use crate::hooks::RouteTo;
 use crate::pipeline::Walk;
+use crate::timer::timeout;
 
 /// A request that has somewhere to go.
 #[derive(Debug)]
@@ -265,8 +267,8 @@ pub(crate) async fn resolve_host(
         return Ok(SocketAddr::new(address, port));
     }
     let unknown = |cause: String| Failure::because(Kind::NoEndpoint, cause);
-    let looking = tokio::time::timeout(LOOK_UP_WITHIN, tokio::net::lookup_host((host, port)));
-    let addresses: Vec<SocketAddr> = looking
+    let looking = tokio::net::lookup_host((host, port));
+    let addresses: Vec<SocketAddr> = timeout(LOOK_UP_WITHIN, pin!(looking))
         .await
         .map_err(|_late| unknown(format!("{host}: no answer within {LOOK_UP_WITHIN:?}")))?
         .map_err(|error| unknown(format!("{host}: {error}")))?

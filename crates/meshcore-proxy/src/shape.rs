@@ -15,6 +15,7 @@ use crate::exchange::Exchange;
 use crate::hooks::{Denial, Edits};
 use crate::pipeline::Walk;
 use crate::route::{Routed, To};
+use crate::timer::sleep;
 use crate::worker::Worker;
 
 /// A request as it is forwarded. Only this stage makes one.
@@ -66,7 +67,7 @@ async fn suffer(walk: &mut Walk<'_>, fault: &Fault) -> Result<(), Failure> {
     let injection = inject(fault, || walk.worker.random());
     if let Some(delay_ms) = injection.delay_ms {
         walk.record.flag(Flag::DelayInjected);
-        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        sleep(Duration::from_millis(delay_ms)).await;
     }
     let denial = match injection.abort {
         None => return Ok(()),

@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use meshcore_model::{Failure, Hook, HookAnswer, HookMode, Kind};
 use meshcore_telemetry::{Counter, Labelled};
 
 use super::{Decision, HookError, HookHost, View};
+use crate::timer::timeout;
 use crate::worker::Worker;
 
 /// Waits until all tasks that are ready now had their turn.
@@ -73,7 +75,7 @@ impl Worker {
         }
         let pending = self.guard(|host| host.call_later(hook, view.facts(hook)))?;
         let pending = pending.ok_or(HookError::Overloaded)?;
-        match tokio::time::timeout(Duration::from_millis(hook.timeout_ms), pending).await {
+        match timeout(Duration::from_millis(hook.timeout_ms), pin!(pending)).await {
             Ok(Ok(decided)) => decided,
             Ok(Err(_dropped)) => Err(HookError::Broken),
             Err(_elapsed) => {
