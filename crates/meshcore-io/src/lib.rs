@@ -3,12 +3,15 @@
 //!
 //! The only room where `unsafe` is allowed; each use is one operation with its proof.
 
+mod alarm;
 mod connect;
 mod group;
 mod listen;
 mod memory;
 mod splice;
+mod thread;
 
+pub use alarm::Alarm;
 pub use connect::{ConnectFrom, Keepalive, connect, connect_unix};
 pub use group::end_group;
 pub use listen::{
@@ -17,3 +20,4 @@ pub use listen::{
 };
 pub use memory::{MemoryLimit, own_bytes, release_free_memory};
 pub use splice::{Pipe, splice_out, try_splice_in};
+pub use thread::waits_of_this_thread;

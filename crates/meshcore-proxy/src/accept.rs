@@ -23,6 +23,7 @@ use crate::overload::is_refusing;
 use crate::serve_h1::serve_h1;
 use crate::serve_h2::serve_h2;
 use crate::stream::{Prefixed, Stream};
+use crate::timer::sleep;
 use crate::waits::{Wait, Waiting};
 use crate::worker::{Pinned, Worker};
 
@@ -63,10 +64,10 @@ pub(crate) async fn accept_all(worker: Rc<Worker>, listener: Rc<TcpListener>, pu
                 if spare.refuse_one(&listener).await {
                     worker.recorder.count(Counter::ConnectionsRefused, 1);
                 } else {
-                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                    sleep(EXHAUSTED_PAUSE).await;
                 }
             }
-            Err(_for_now) => tokio::time::sleep(EXHAUSTED_PAUSE).await,
+            Err(_for_now) => sleep(EXHAUSTED_PAUSE).await,
         }
     }
 }

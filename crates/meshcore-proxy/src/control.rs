@@ -16,6 +16,7 @@ use meshcore_io::{Accepting, Datagrams};
 use meshcore_telemetry::{Counter, Level, Recorder};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, watch};
 
 use crate::contain::for_ever;
@@ -250,7 +251,9 @@ fn run(
     mut phase: watch::Receiver<Phase>,
     begun: Begun,
 ) {
-    let Some(runtime) = runtime_or_tell(&begun) else { return };
+    let mut builder = Builder::new_current_thread();
+    builder.enable_time();
+    let Some(runtime) = runtime_or_tell(builder, &begun) else { return };
     runtime.block_on(async move {
         let recorder = control.shared.registry.recorder();
         for (page, listener) in pages {

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::buffer::Buffer;
 use crate::client::Client;
 use crate::shared::Shared;
 use crate::stream::{Prefixed, Stream};
+use crate::timer::timeout;
 use crate::worker::Worker;
 
 /// What stands for an upstream in the pools.
@@ -116,7 +118,7 @@ impl Upstream {
             let stream = self.open().await.map_err(|error| refused(&self.dial, &error))?;
             self.secure(worker, stream, speaking, host).await
         };
-        match tokio::time::timeout(self.connect_within, connecting).await {
+        match timeout(self.connect_within, pin!(connecting)).await {
             Ok(connected) => connected,
             Err(_elapsed) => {
                 let within = self.connect_within;

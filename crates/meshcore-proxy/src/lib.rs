@@ -43,6 +43,7 @@ mod shared;
 mod sink;
 mod stream;
 mod target;
+mod timer;
 mod tunnel;
 mod waits;
 mod worker;

@@ -22,6 +22,7 @@ use crate::overload::is_refusing;
 use crate::pool::H1Connection;
 use crate::serve_h1::linger;
 use crate::stream::{Conn, Stream};
+use crate::timer::timeout;
 use crate::tunnel::{Moved, TunnelStream, relay};
 use crate::worker::{Pinned, Worker};
 
@@ -244,7 +245,7 @@ async fn watch(
     let mut counted = (0_u64, 0_u64);
     let mut quiet = Duration::ZERO;
     loop {
-        let ended = tokio::time::timeout(look_every, relaying.as_mut()).await;
+        let ended = timeout(look_every, relaying.as_mut()).await;
         let now = (moved.sent.get(), moved.received.get());
         let sent = now.1.saturating_sub(counted.1);
         let received = now.0.saturating_sub(counted.0);

@@ -25,6 +25,7 @@ use crate::control::{self, Control};
 use crate::gateway::{Listeners, keep_listening};
 use crate::hooks::HookHost;
 use crate::shared::{Refused, Shared};
+use crate::timer;
 use crate::worker::Worker;
 
 /// How the data plane runs.
@@ -341,10 +342,8 @@ fn start_worker(
 pub(crate) type Begun = mpsc::Sender<io::Result<()>>;
 
 /// A runtime for this thread alone, or the news that there is none.
-pub(crate) fn runtime_or_tell(begun: &Begun) -> Option<LocalRuntime> {
-    let mut builder = Builder::new_current_thread();
-    let runtime = builder.enable_io().enable_time().build_local(LocalOptions::default());
-    told(runtime, begun)
+pub(crate) fn runtime_or_tell(mut builder: Builder, begun: &Begun) -> Option<LocalRuntime> {
+    told(builder.enable_io().build_local(LocalOptions::default()), begun)
 }
 
 /// The listener as part of this thread's runtime, or the news that it cannot be.
@@ -377,8 +376,10 @@ fn run_worker(
     seed: u64,
     begun: Begun,
 ) {
-    let Some(runtime) = runtime_or_tell(&begun) else { return };
+    let builder = Builder::new_current_thread(); // without timers, which a worker has itself
+    let Some(runtime) = runtime_or_tell(builder, &begun) else { return };
     runtime.block_on(async move {
+        let Some(_timers) = told(timer::open(), &begun) else { return };
         let worker = Worker::new(shared, seed);
         let mut accepting = Vec::new();
         for (purpose, listener) in listeners {

@@ -1,6 +1,7 @@
 //! Stage: where does the request go?
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::exchange::Exchange;
 use crate::gateway::find_host;
 use crate::hooks::RouteTo;
 use crate::pipeline::Walk;
+use crate::timer::timeout;
 
 /// A request that has somewhere to go.
 #[derive(Debug)]
@@ -196,9 +198,8 @@ async fn ask_hooks<'s>(
     if snapshot.hooks.of(HookStage::Route).is_empty() {
         return Ok(None);
     }
-    let host = head.host().to_ascii_lowercase();
-    let (path, method) = (head.path(), head.method_bytes());
-    for hook in snapshot.hooks.for_request(HookStage::Route, &host, path, method) {
+    let (host, path, method) = (head.host(), head.path(), head.method_bytes());
+    for hook in snapshot.hooks.for_request(HookStage::Route, host, path, method) {
         match walk.ask(hook, port, head, None).await? {
             Wish::Nothing => {}
             Wish::Edits(_) => return Err(misplaced(hook)),
@@ -283,8 +284,8 @@ pub(crate) async fn resolve_host(
         return Ok(SocketAddr::new(address, port));
     }
     let unknown = |cause: String| Failure::because(Kind::NoEndpoint, cause);
-    let looking = tokio::time::timeout(LOOK_UP_WITHIN, tokio::net::lookup_host((host, port)));
-    let addresses: Vec<SocketAddr> = looking
+    let looking = tokio::net::lookup_host((host, port));
+    let addresses: Vec<SocketAddr> = timeout(LOOK_UP_WITHIN, pin!(looking))
         .await
         .map_err(|_late| unknown(format!("{host}: no answer within {LOOK_UP_WITHIN:?}")))?
         .map_err(|error| unknown(format!("{host}: {error}")))?

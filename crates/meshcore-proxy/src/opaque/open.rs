@@ -1,6 +1,7 @@
 //! Where opaque connections go, and getting there.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::pool::Slot;
 use crate::route::resolve_host;
 use crate::stream::Stream;
 use crate::target::{Busy, choose_upstream};
+use crate::timer::timeout;
 use crate::worker::Worker;
 
 /// Streams of one HBONE connection. Source: the default of Istio's ztunnel.
@@ -164,7 +166,7 @@ async fn open_stream(
             format!("tunnel to {authority}: no answer within {:?}", upstream.connect_within);
         Failure::because(Kind::UpstreamConnectTimeout, cause)
     };
-    tokio::time::timeout(upstream.connect_within, opening).await.unwrap_or_else(|_| Err(late()))
+    timeout(upstream.connect_within, pin!(opening)).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// An HBONE connection to the endpoint, and whether it was there before.
