@@ -15,6 +15,7 @@ COMMANDS = {
     "expand": "Show the Istio documents that a short form stands for.",
     "status": "Show the sidecars of a mesh: state, revision, refusals, certificates.",
     "intercept": "Redirect the connections of this host, or container, to a sidecar.",
+    "graph": "Show who calls whom: rate, errors, latency, identities, denials.",
     "cert": "Make and show certificates of the development authority.",
     "version": "Show the version.",
 }
