@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 # Module below `meshcore.cli` and what it does. Its function, or its `app` of sub-commands, has
 # the name of the module.
 COMMANDS = {
+    "demo": "Show a whole mesh on this machine, with a tour.",
     "run": "Run a sidecar beside a service.",
     "analyze": "Find mistakes in documents before they are in force.",
     "expand": "Show the Istio documents that a short form stands for.",

@@ -95,11 +95,11 @@ class Processes:
                 yield name
             for name in left:
                 if self.running[name].poll() is not None:
-                    raise StartFailed(f"{name} ended while it started:\n{self._last(name)}")
+                    raise StartFailed(f"{name} ended while it started:\n{self.last_of(name)}")
             if left and time.monotonic() > deadline:
                 raise StartFailed(
                     f"{', '.join(left)} not ready within {READY_WITHIN_SECONDS:.0f} s:\n"
-                    f"{self._last(left[0])}"
+                    f"{self.last_of(left[0])}"
                 )
             time.sleep(_LOOK_SECONDS)
 
@@ -137,7 +137,8 @@ class Processes:
                 process.kill()
                 process.wait()
 
-    def _last(self, name: str) -> str:
+    def last_of(self, name: str) -> str:
+        """Returns the last lines of the log of a process."""
         log = self.directory / f"{name}.log"
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         return "\n".join(f"  {line}" for line in lines[-_LAST_LINES:])

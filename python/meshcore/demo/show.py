@@ -1,0 +1,125 @@
+"""The demo from its start to its end."""
+
+import signal
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from meshcore.demo.addresses import Range, door
+from meshcore.demo.directory import directory
+from meshcore.demo.load import Guest, Load
+from meshcore.demo.mesh import Mesh
+from meshcore.demo.processes import READY_WITHIN_SECONDS, Processes
+from meshcore.demo.screen import Screen
+from meshcore.demo.tour import Ground, Step, Walked, walk
+from meshcore.errors import StartFailed
+
+# In a row, so that each of the programs was asked.
+_WHOLE_PAGES = 10
+
+
+class Told(Exception):
+    """The demo was told to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be shown."""
+
+    steps: Sequence[Step]
+    pauses: bool
+    """Whether it waits for Enter before each step."""
+    stays: bool
+    """Whether the mesh goes on after the last step, until it is told to end."""
+    port: int | None = None
+    """Port of the door; a free one if it is not said."""
+
+
+def show(plan: Plan, screen: Screen) -> bool:
+    """Shows the demo; whether each step showed what it should.
+
+    Raises:
+        StartFailed: The mesh cannot be started.
+        Told: It was interrupted before the last step.
+    """
+    began = time.monotonic()
+    with _told_by_signals(), Range.take() as addresses, directory(addresses) as made:
+        mesh = Mesh(made, addresses, door(plan.port))
+        processes, load = Processes(made), Load(mesh.url)
+        try:
+            screen.starting(mesh.start(processes), len(list(mesh.commands())))
+            _wait_whole(mesh)
+            load.start()
+            screen.started(mesh, time.monotonic() - began)
+            return _tour(plan, screen, Ground(mesh, processes), load, began)
+        finally:
+            load.close()
+            processes.end()
+
+
+def _tour(plan: Plan, screen: Screen, ground: Ground, load: Load, began: float) -> bool:
+    walked: list[Walked] = []
+
+    def has_fallen() -> bool:
+        return ground.processes.ended() is not None
+
+    for number, step in enumerate(plan.steps, 1):
+        if plan.pauses and not screen.wait("Enter: next   q: end", load.sight, has_fallen):
+            break
+        screen.step(step, number, len(plan.steps))
+        walked.append(walk(step, ground, screen.part))
+        screen.walked(walked[-1])
+    if walked:
+        screen.ended(walked, load.sight(), time.monotonic() - began)
+    holds = all(one.verdict.holds for one in walked) and not load.sight().lost
+    if plan.stays and len(walked) == len(plan.steps):
+        _stay(screen, load, has_fallen)
+    if (fallen := ground.processes.ended()) is not None:
+        raise StartFailed(f"{fallen} has ended:\n{ground.processes.last_of(fallen)}")
+    return holds
+
+
+def _stay(screen: Screen, load: Load, has_fallen: Callable[[], bool]) -> None:
+    try:
+        while not has_fallen():
+            if not screen.wait("Ctrl-C: end", load.sight, has_fallen):
+                time.sleep(1)  # the input has ended
+    except Told:
+        return
+
+
+def _wait_whole(mesh: Mesh) -> None:
+    """Waits until all programs behind the sidecars answer."""
+    guest, whole = Guest(mesh.url), 0
+    deadline = time.monotonic() + READY_WITHIN_SECONDS
+    while whole < _WHOLE_PAGES:
+        page = guest.page()
+        whole = whole + 1 if page.is_whole else 0
+        if time.monotonic() > deadline:
+            raise StartFailed(f"no page at {mesh.url}: {page.status} {page.why} {page.content}")
+        if not page.is_whole:
+            time.sleep(0.05)
+    guest.close()
+
+
+@contextmanager
+def _told_by_signals() -> Generator[None]:
+    """Makes the signals that end programs raise `Told`, once: the end is in order."""
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        del frame
+        for other in kept:
+            signal.signal(other, signal.SIG_IGN)
+        raise Told(signal.Signals(number).name)
+
+    kept = {
+        number: signal.signal(number, tell)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, before in kept.items():
+            signal.signal(number, before)
