@@ -23,32 +23,32 @@ def demo(
         bool,
         typer.Option(
             "--check",
-            envvar="MESHCORE_CHECK",
+            envvar="MESHCORE_DEMO_CHECK",
             help="Do not wait for Enter; fail if a step does not show what it should.",
         ),
     ] = False,
     keep: Annotated[
         bool,
-        typer.Option("--keep", envvar="MESHCORE_KEEP", help="Leave it running after the tour."),
+        typer.Option("--keep", envvar="MESHCORE_DEMO_KEEP", help="Leave it running after the tour."),
     ] = False,
     step: Annotated[
         list[str] | None,
         typer.Option(
-            envvar="MESHCORE_STEP", metavar="NAME", show_default="all",
+            envvar="MESHCORE_DEMO_STEP", metavar="NAME", show_default="all",
             help=f"Only this step, may be repeated: {_NAMES}.",
         ),
     ] = None,
     port: Annotated[
         int | None,
         typer.Option(
-            envvar="MESHCORE_PORT", min=1, max=_MAX_PORT, metavar="PORT",
+            envvar="MESHCORE_DEMO_PORT", min=1, max=_MAX_PORT, metavar="PORT",
             help="Port for the browser.", show_default="a free one from 8080 on",
         ),
     ] = None,
     json: Annotated[
         bool,
         typer.Option(
-            "--json", envvar="MESHCORE_JSON",
+            "--json", envvar="MESHCORE_DEMO_JSON",
             help="Print one JSON object for each step, and do not wait for Enter.",
         ),
     ] = False,

@@ -18,7 +18,7 @@ from meshcore.errors import InvalidUnit
 from meshcore.telemetry.calls import Calls, Counted, Edge, counted
 from meshcore.units import duration_ms
 
-_HEAD = ("source", "destination", "rate/s", "errors", "p50", "p99", "mTLS identity")
+_HEAD = ("source", "destination", "rate", "errors", "p50", "p99", "mTLS identity")
 # Sidecars that are asked at the same time.
 _AT_ONCE = 16
 
@@ -107,7 +107,7 @@ def _row(edge: Edge, calls: Calls, seconds: float) -> list[str]:
     return [
         edge.source,
         edge.destination,
-        f"{calls.requests / seconds:.1f}",
+        f"{calls.requests / seconds:.1f}/s",
         f"{errors:.0%}" if errors else "-",
         _milliseconds(calls.within_ms(0.5)),
         _milliseconds(calls.within_ms(0.99)),
@@ -117,7 +117,7 @@ def _row(edge: Edge, calls: Calls, seconds: float) -> list[str]:
 def _milliseconds(found: float | None) -> str:
     if found is None:
         return "-"
-    return f"{found:.1f} ms" if found < 10 else f"{found:.0f} ms"  # noqa: PLR2004 - two digits
+    return f"{found:.1f}ms" if found < 10 else f"{found:.0f}ms"  # noqa: PLR2004 - two digits
 
 
 def _identity(calls: Calls, *, is_short: bool) -> str:

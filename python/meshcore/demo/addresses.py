@@ -2,9 +2,9 @@
 
 import errno
 import socket
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from meshcore.errors import StartFailed
 
@@ -28,36 +28,20 @@ SIDECAR_PORTS = (15000, 15001, 15006, 15008, 15021, 15090)
 # A socket at this port of the range's last address says that the range is taken.
 _LOCK_PORT = 15999
 _LAST = 254
+# At this address, a socket at the port of a door says that a demo has it, or will.
+_DOOR_LOCKS = "127.87.255.254"
 # Doors that are tried when none is asked for.
 _DOORS = range(8080, 8100)
 
 
-@dataclass
-class Range:
-    """A range of addresses, taken until it is closed or the process ends."""
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one demo has for itself, until it is closed or the process ends."""
 
     prefix: str
-    lock: socket.socket
-
-    @classmethod
-    def take(cls) -> Self:
-        """Takes the first range that is free.
-
-        Raises:
-            StartFailed: There is none.
-        """
-        why = "every range from 127.87.0 to 127.87.255 is in use by another demo"
-        for third in range(256):
-            prefix = f"127.87.{third}."
-            lock = _listen(f"{prefix}{_LAST}", _LOCK_PORT)
-            if lock is None:
-                continue
-            taken = _taken(prefix)
-            if taken is None:
-                return cls(prefix, lock)
-            lock.close()
-            why = f"{taken} is in use, and so is its port at other addresses"
-        raise StartFailed(f"{why}: end what listens there, see ss -ltnp")
+    """Begin of the addresses of its workloads."""
+    door_port: int
+    """Port on `DOOR` that a browser comes in by."""
 
     def address(self, workload: str) -> str:
         """Returns the address of a workload."""
@@ -67,29 +51,46 @@ class Range:
         """Returns a file of the demo with the addresses of this range."""
         return text.replace(WRITTEN_FOR, self.prefix)
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, why: BaseException | None, at: TracebackType | None
-    ) -> None:
-        self.lock.close()
-
-
-def door(asked: int | None) -> int:
-    """Returns the port that a browser comes in by.
+@contextmanager
+def taken(port: int | None) -> Generator[Taken]:
+    """Takes a range of addresses and a port for the door, the given one or a free one.
 
     Raises:
-        StartFailed: The one that is asked for, or all that are tried, are in use.
+        StartFailed: There is no range, or no port.
     """
+    prefix, range_lock = _range()
+    with range_lock:
+        door_port, door_lock = _door(port)
+        with door_lock:
+            yield Taken(prefix, door_port)
+
+
+def _range() -> tuple[str, socket.socket]:
+    why = "every range from 127.87.0 to 127.87.254 is in use by another demo"
+    for third in range(255):
+        prefix = f"127.87.{third}."
+        lock = _listen(f"{prefix}{_LAST}", _LOCK_PORT)
+        if lock is None:
+            continue
+        used = _used(prefix)
+        if used is None:
+            return prefix, lock
+        lock.close()
+        why = f"{used} is in use, and so is its port at other addresses"
+    raise StartFailed(f"{why}: end what listens there, see ss -ltnp")
+
+
+def _door(asked: int | None) -> tuple[int, socket.socket]:
     for port in [asked] if asked else _DOORS:
-        if _is_free(DOOR, port):
-            return port
+        lock = _listen(_DOOR_LOCKS, port) if _is_free(DOOR, port) else None
+        if lock is not None:
+            return port, lock
     tried = f"port {asked} is" if asked else f"ports {_DOORS[0]} to {_DOORS[-1]} are"
     raise StartFailed(f"{tried} in use on {DOOR}: give another one as --port")
 
 
-def _taken(prefix: str) -> str | None:
+def _used(prefix: str) -> str | None:
     """Returns what is in use of a range already."""
     wanted = [
         (f"{prefix}{last}", port)

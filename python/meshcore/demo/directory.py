@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from meshcore.demo.addresses import Range
+from meshcore.demo.addresses import Taken
 from meshcore.errors import StartFailed
 
 _PREFIX = "meshcore-demo-"
@@ -18,7 +18,7 @@ _LOCK = ".lock"
 
 
 @contextmanager
-def directory(addresses: Range) -> Generator[Path]:
+def directory(addresses: Taken) -> Generator[Path]:
     """A new directory with the files of the demo, removed at the end.
 
     Those of demos that were killed are removed too.
@@ -42,7 +42,7 @@ def directory(addresses: Range) -> Generator[Path]:
         os.close(lock)
 
 
-def _write(made: Path, addresses: Range) -> None:
+def _write(made: Path, addresses: Taken) -> None:
     with as_file(files("meshcore.demo") / "files") as origin:
         for path in sorted(path for path in origin.rglob("*") if path.suffix in {".yaml", ".py"}):
             copy = made / path.relative_to(origin)

@@ -4,9 +4,9 @@ import http.client
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from statistics import median
@@ -122,8 +122,21 @@ class Sight:
     """Who answered, lately."""
 
 
+@contextmanager
+def loaded(url: str) -> "Generator[Load]":
+    """A gentle load, as long as this is open."""
+    load = Load(url)
+    thread = Thread(target=load.go_on, name="demo-load", daemon=True)
+    thread.start()
+    try:
+        yield load
+    finally:
+        load.end()
+        thread.join()
+
+
 class Load:
-    """Asks for the front page all the time, until it is closed."""
+    """Asks for the front page all the time."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -132,16 +145,21 @@ class Load:
         self._pages = 0
         self._lost = 0
         self._recent: deque[tuple[float, Page]] = deque(maxlen=_RECENT)
-        self._thread = Thread(target=self._go_on, name="demo-load", daemon=True)
 
-    def start(self) -> None:
-        """Begins."""
-        self._thread.start()
+    def go_on(self) -> None:
+        """Asks until `end` is called."""
+        guest = Guest(self._url)
+        while not self._end.wait(1 / RATE):
+            page = guest.page()
+            with self._lock:
+                self._pages += 1
+                self._lost += page.status != HTTPStatus.OK
+                self._recent.append((time.monotonic(), page))
+        guest.close()
 
-    def close(self) -> None:
-        """Ends."""
+    def end(self) -> None:
+        """Makes `go_on` return."""
         self._end.set()
-        self._thread.join()
 
     def sight(self) -> Sight:
         """Returns how it fares."""
@@ -156,16 +174,6 @@ class Load:
             median(page.took_ms for _, page in recent) if recent else 0.0,
             dict(sorted(versions.items())),
         )
-
-    def _go_on(self) -> None:
-        guest = Guest(self._url)
-        while not self._end.wait(1 / RATE):
-            page = guest.page()
-            with self._lock:
-                self._pages += 1
-                self._lost += page.status != HTTPStatus.OK
-                self._recent.append((time.monotonic(), page))
-        guest.close()
 
 
 def _since(began: float) -> float:

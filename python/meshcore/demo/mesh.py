@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from meshcore.demo.addresses import DOOR, PROGRAM_PORT, WORKLOADS, Range
+from meshcore.demo.addresses import DOOR, PROGRAM_PORT, WORKLOADS, Taken
 from meshcore.demo.processes import Command, Processes
 
 # The sidecar that a browser comes in by.
@@ -18,13 +18,12 @@ class Mesh:
     """A mesh below a directory, of sidecars that read the documents."""
 
     directory: Path
-    addresses: Range
-    door_port: int
+    addresses: Taken
 
     @property
     def url(self) -> str:
         """Where a browser comes in."""
-        return f"http://{DOOR}:{self.door_port}/"
+        return f"http://{DOOR}:{self.addresses.door_port}/"
 
     def commands(self) -> Iterator[tuple[str, Command]]:
         """Yields the command of each sidecar with its program, by the name of the workload."""
@@ -38,7 +37,7 @@ class Mesh:
                 run += " --plugin policy.py"
             program = f"python -m meshcore.demo.services.{service} {address} {PROGRAM_PORT}"
             yield workload, Command.of(f"{run} -- {program} {version}")
-        ports = f"--outbound-port {self.door_port}" + "".join(
+        ports = f"--outbound-port {self.addresses.door_port}" + "".join(
             f" --{port}-port 0" for port in ("admin", "health", "metrics")
         )
         door = f"{_RUN} --service {_DOOR} --address {DOOR} --no-inbound {ports}"

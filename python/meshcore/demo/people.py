@@ -108,6 +108,10 @@ class People:
         if failed:
             self._say(f"Not as it should be: {', '.join(failed)}. What was seen is above.", "red")
 
+    def staying(self, mesh: Mesh) -> None:
+        self._console.print()
+        self._say(f"The mesh goes on at {mesh.url} until Ctrl-C.")
+
     def _say(self, text: str, style: str = "") -> None:
         """Says a sentence; lines are broken between words."""
         width = min(self._console.width, _WIDEST) - _INDENT

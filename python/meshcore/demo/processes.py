@@ -75,6 +75,7 @@ class Processes:
             self.running[name] = subprocess.Popen(  # noqa: S603 - written in this package
                 [*bound, *command.arguments()],
                 cwd=self.directory,
+                env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -109,6 +110,7 @@ class Processes:
             done = subprocess.run(  # noqa: S603 - written in this package
                 command.arguments(),
                 cwd=self.directory,
+                env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -142,3 +144,9 @@ class Processes:
         log = self.directory / f"{name}.log"
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         return "\n".join(f"  {line}" for line in lines[-_LAST_LINES:])
+
+
+def _environment() -> dict[str, str]:
+    """Returns that of this process without settings of meshcore, which are for another mesh."""
+    found = os.environ.items()  # noqa: TID251 - handed on
+    return {name: value for name, value in found if not name.startswith("MESHCORE_")}

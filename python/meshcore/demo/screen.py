@@ -46,6 +46,10 @@ class Screen(Protocol):
         """Says how all went."""
         ...
 
+    def staying(self, mesh: Mesh) -> None:
+        """Says that the mesh goes on."""
+        ...
+
 
 class Programs:
     """The tour as JSON: a line for the start, one for each step, one for the end."""
@@ -88,6 +92,9 @@ class Programs:
             {"step": "end", "holds": holds, "seconds": round(seconds, 2), "pages": sight.pages,
              "lost": sight.lost}
         )  # fmt: skip
+
+    def staying(self, mesh: Mesh) -> None:
+        del mesh  # the start has said where
 
     def _write(self, value: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from meshcore.demo.addresses import Range, door
+from meshcore.demo.addresses import taken
 from meshcore.demo.directory import directory
-from meshcore.demo.load import Guest, Load
+from meshcore.demo.load import Guest, Load, loaded
 from meshcore.demo.mesh import Mesh
 from meshcore.demo.processes import READY_WITHIN_SECONDS, Processes
 from meshcore.demo.screen import Screen
@@ -45,17 +45,16 @@ def show(plan: Plan, screen: Screen) -> bool:
         Told: It was interrupted before the last step.
     """
     began = time.monotonic()
-    with _told_by_signals(), Range.take() as addresses, directory(addresses) as made:
-        mesh = Mesh(made, addresses, door(plan.port))
-        processes, load = Processes(made), Load(mesh.url)
+    with _told_by_signals(), taken(plan.port) as addresses, directory(addresses) as made:
+        mesh = Mesh(made, addresses)
+        processes = Processes(made)
         try:
             screen.starting(mesh.start(processes), len(list(mesh.commands())))
             _wait_whole(mesh)
-            load.start()
             screen.started(mesh, time.monotonic() - began)
-            return _tour(plan, screen, Ground(mesh, processes), load, began)
+            with loaded(mesh.url) as load:
+                return _tour(plan, screen, Ground(mesh, processes), load, began)
         finally:
-            load.close()
             processes.end()
 
 
@@ -75,6 +74,7 @@ def _tour(plan: Plan, screen: Screen, ground: Ground, load: Load, began: float) 
         screen.ended(walked, load.sight(), time.monotonic() - began)
     holds = all(one.verdict.holds for one in walked) and not load.sight().lost
     if plan.stays and len(walked) == len(plan.steps):
+        screen.staying(ground.mesh)
         _stay(screen, load, has_fallen)
     if (fallen := ground.processes.ended()) is not None:
         raise StartFailed(f"{fallen} has ended:\n{ground.processes.last_of(fallen)}")
@@ -83,9 +83,8 @@ def _tour(plan: Plan, screen: Screen, ground: Ground, load: Load, began: float) 
 
 def _stay(screen: Screen, load: Load, has_fallen: Callable[[], bool]) -> None:
     try:
-        while not has_fallen():
-            if not screen.wait("Ctrl-C: end", load.sight, has_fallen):
-                time.sleep(1)  # the input has ended
+        while screen.wait("q: end", load.sight, has_fallen):
+            pass  # Enter was pressed
     except Told:
         return
 
