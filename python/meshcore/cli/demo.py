@@ -29,7 +29,9 @@ def demo(
     ] = False,
     keep: Annotated[
         bool,
-        typer.Option("--keep", envvar="MESHCORE_DEMO_KEEP", help="Leave it running after the tour."),
+        typer.Option(
+            "--keep", envvar="MESHCORE_DEMO_KEEP", help="Leave it running after the tour."
+        ),
     ] = False,
     step: Annotated[
         list[str] | None,

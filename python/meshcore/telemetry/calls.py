@@ -1,6 +1,6 @@
 """Who calls whom, from the metrics of sidecars."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -82,12 +82,12 @@ def counted(scrapes: Mapping[str, str]) -> Counted:
     Both ends count a call. It is taken from who is called, if that has a sidecar here.
 
     Raises:
-        ValueError: This is no Prometheus text.
+        ValueError: What one says is no text of Prometheus.
     """
     ends: dict[Edge, dict[str, Calls]] = {}
     denied: dict[tuple[str, str], float] = {}
     for sidecar, text in scrapes.items():
-        for sample in _samples(text):
+        for sample in _samples(sidecar, text):
             labels = sample.labels
             if sample.name == _DENIED:
                 key = (sidecar, str(labels.get("policy", "")))
@@ -100,15 +100,17 @@ def counted(scrapes: Mapping[str, str]) -> Counted:
     return Counted({edge: found[min(found)] for edge, found in sorted(ends.items())}, denied)
 
 
-def _samples(text: str) -> Iterator[Any]:
-    for family in text_string_to_metric_families(text):
-        yield from family.samples
+def _samples(sidecar: str, text: str) -> list[Any]:
+    try:
+        return [s for family in text_string_to_metric_families(text) for s in family.samples]
+    except (ValueError, LookupError) as error:  # its own, and those of code that it trips over
+        raise ValueError(f"{sidecar}: what is said there are no metrics ({error})") from error
 
 
 def _add(calls: Calls, sample: Any) -> None:  # noqa: ANN401 - the parser's own tuple
     labels = sample.labels
     if sample.name == _DURATIONS:
-        bound = float(labels["le"])
+        bound = float(labels.get("le", "inf"))
         calls.below[bound] = calls.below.get(bound, 0) + sample.value
         return
     calls.requests += sample.value
