@@ -46,7 +46,7 @@ def processes(directory: str) -> list[int]:
         except OSError:
             return ""  # it has ended, or is nobody's any more
 
-    pids = [name for name in os.listdir("/proc") if name.isdecimal()]
+    pids = [path.name for path in Path("/proc").iterdir() if path.name.isdecimal()]
     return [int(pid) for pid in pids if where(pid).startswith(directory)]
 
 
@@ -66,7 +66,7 @@ def test_every_step_shows_what_it_should(tmp_path):
     assert by_name["delay"]["measured"]["after_ms"]["v2"] >= 300
     assert by_name["end"]["lost"] == 0
     assert by_name["end"]["seconds"] < WHOLE_WITHIN_SECONDS
-    assert processes(by_name["start"]["directory"]) == []
+    eventually(lambda: not processes(by_name["start"]["directory"]), within=2)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -86,9 +86,7 @@ def test_nothing_is_left_when_it_ends(number, tmp_path):
         while line(running)["step"] != "end":
             pass
         assert connects("127.0.0.1", port_of(started["url"]))
-        assert (
-            len(processes(started["directory"])) > 13
-        )  # sidecars, programs, the demo is elsewhere
+        assert len(processes(started["directory"])) >= 13  # 7 sidecars, 6 programs
         running.send_signal(number)
         ended = running.wait(20)
         assert ended == (-number if number == signal.SIGKILL else 0)
@@ -110,12 +108,12 @@ def test_a_sidecar_that_ends_ends_the_demo():
         started = line(running)
         while line(running)["step"] != "end":
             pass
-        shop = next(
+        ratings = next(
             pid
             for pid in processes(started["directory"])
             if b'"service":"ratings"' in Path(f"/proc/{pid}/cmdline").read_bytes()
         )
-        os.kill(shop, signal.SIGKILL)
+        os.kill(ratings, signal.SIGKILL)
         assert running.wait(20) == 1
     eventually(lambda: not processes(started["directory"]))
 

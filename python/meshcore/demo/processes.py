@@ -2,10 +2,12 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -128,22 +130,30 @@ class Processes:
         return next((name for name, one in self.running.items() if one.poll() is not None), None)
 
     def end(self) -> None:
-        """Ends all that still run: asked first, then made to."""
-        for process in self.running.values():
+        """Ends all that still run, and what they left: asked first, then made to."""
+        running = [one for one in self.running.values() if one.poll() is None]
+        for process in running:
             process.terminate()
         deadline = time.monotonic() + _END_WITHIN_SECONDS
-        for process in self.running.values():
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        for process in running:
+            while not _has_ended(process) and time.monotonic() < deadline:
+                time.sleep(_LOOK_SECONDS)
+            # Before it is waited for: then its number may come to mean another group.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def last_of(self, name: str) -> str:
         """Returns the last lines of the log of a process."""
         log = self.directory / f"{name}.log"
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         return "\n".join(f"  {line}" for line in lines[-_LAST_LINES:])
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process has ended; it is still to be waited for."""
+    look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return os.waitid(os.P_PID, process.pid, look) is not None
 
 
 def _environment() -> dict[str, str]:

@@ -205,7 +205,9 @@ def test_programs_get_a_line_of_json_for_each_step(ground, capsys):
     programs = Programs()
     programs.starting(iter(["shop"]), 1)
     programs.started(ground.mesh, 2.5)
-    good = walk(step(Typed("true"), Verdict(True, "ü", {"n": 1})), ground, programs.part)
+    good = walk(
+        step(Typed("true"), Verdict(holds=True, said="ü", measured={"n": 1})), ground, programs.part
+    )
     bad = walk(step(Verdict(holds=False, said="x", seen="y")), ground, programs.part)
     programs.walked(good)
     programs.walked(bad)
