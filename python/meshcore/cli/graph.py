@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -58,34 +59,52 @@ def graph(
     if not ports:
         typer.echo("no sidecar runs here: start one with meshcore run", err=True)
         raise typer.Exit(Exit.NOT_FOUND)
+    began, before = time.monotonic(), _scraped(ports)
+    time.sleep(duration_ms(over) / 1000)
+    seconds, now = time.monotonic() - began, _scraped(ports)
     try:
-        began, before = time.monotonic(), _count(ports)
-        time.sleep(duration_ms(over) / 1000)
-        seconds = time.monotonic() - began
-        now = _count(ports)
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        since = counted(now.texts).since(counted(before.texts))
+    except ValueError as error:
         typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(Exit.NOT_READY) from error
-    since = now.since(before)
+        raise typer.Exit(Exit.FAILED) from error
     if output is Output.TABLE:
         _show(since, seconds)
     else:
         write(_plain(since, seconds), output)
+    if now.silent:
+        typer.echo("\n".join(["", *now.silent]), err=True)
+        raise typer.Exit(Exit.NOT_READY)
 
 
-def _count(ports: Sequence[str]) -> Counted:
+@dataclass(frozen=True, slots=True)
+class _Scraped:
+    """What metrics ports said."""
+
+    texts: dict[str, str]
+    """By the port."""
+    silent: list[str]
+    """Those that did not answer, and why."""
+
+
+def _scraped(ports: Sequence[str]) -> _Scraped:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return counted(dict(zip(ports, pool.map(_scrape, ports), strict=True)))
+        answers = dict(zip(ports, pool.map(_scrape, ports), strict=True))
+    texts = {port: answer for port, answer in answers.items() if isinstance(answer, str)}
+    silent = [
+        f"{port} does not answer: {str(getattr(answer, 'strerror', '') or answer).lower()}"
+        for port, answer in answers.items()
+        if not isinstance(answer, str)
+    ]
+    return _Scraped(texts, silent)
 
 
-def _scrape(port: str) -> str:
+def _scrape(port: str) -> str | Exception:
     try:
         with closing(http.client.HTTPConnection(port, timeout=WITHIN_SECONDS)) as connection:
             connection.request("GET", "/stats/prometheus")
             return connection.getresponse().read().decode()
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise OSError(f"metrics at {port}: {why}") from error
+    except (OSError, http.client.HTTPException, UnicodeDecodeError) as error:
+        return error
 
 
 def _show(since: Counted, seconds: float) -> None:

@@ -1,5 +1,6 @@
 """How the mesh of the demo is started: the one place that knows which processes it is made of."""
 
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,6 @@ from meshcore.demo.processes import Command, Processes
 
 # The sidecar that a browser comes in by.
 _DOOR = "door"
-# Requests of the demo take milliseconds.
-_RUN = "meshcore run --mesh mesh --concurrency 1 --drain 2s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Mesh:
         for workload in WORKLOADS:
             service, _, version = workload.partition("-")
             address = self.addresses.address(workload)
-            run = f"{_RUN} --service {service} --address {address}"
+            run = f"{_run(workload)} --service {service} --address {address}"
             if version:
                 run += f" --version {version}"
             if service == "shop":
@@ -40,7 +39,7 @@ class Mesh:
         ports = f"--outbound-port {self.addresses.door_port}" + "".join(
             f" --{port}-port 0" for port in ("admin", "health", "metrics")
         )
-        door = f"{_RUN} --service {_DOOR} --address {DOOR} --no-inbound {ports}"
+        door = f"{_run(_DOOR)} --service {_DOOR} --address {DOOR} --no-inbound {ports}"
         yield _DOOR, Command.of(door)
 
     def start(self, processes: Processes) -> Iterator[str]:
@@ -49,15 +48,27 @@ class Mesh:
         Raises:
             StartFailed: One of them does not start.
         """
-        names: list[str] = []
-        for name, command in self.commands():
-            options = ("--ready-file", f"{name}.ready", "--access-log", f"{name}.access.log")
-            processes.start(name, _with(command, options))
-            names.append(name)
-        yield from processes.wait_ready(names)
+        commands = dict(self.commands())
+        for name, command in commands.items():
+            processes.start(name, command)
+        yield from processes.wait_ready(list(commands))
+
+    def has_programs(self) -> bool:
+        """Whether all programs behind the sidecars listen."""
+        return all(_listens(self.addresses.address(workload)) for workload in WORKLOADS)
 
 
-def _with(command: Command, options: tuple[str, ...]) -> Command:
-    """Returns the command with more options of its own, before those of the program."""
-    program, verb, *more = command.words
-    return Command((program, verb, *options, *more))
+def _run(workload: str) -> str:
+    """Returns the begin of a sidecar's command. Requests of the demo end in milliseconds."""
+    return (
+        f"meshcore run --mesh mesh --drain 2s --concurrency 1 "
+        f"--access-log {workload}.access.log --ready-file {workload}.ready"
+    )
+
+
+def _listens(address: str) -> bool:
+    try:
+        socket.create_connection((address, PROGRAM_PORT), timeout=1).close()
+    except OSError:
+        return False
+    return True

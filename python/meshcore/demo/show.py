@@ -16,6 +16,7 @@ from meshcore.demo.screen import Screen
 from meshcore.demo.tour import Ground, Step, Walked, walk
 from meshcore.errors import StartFailed
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # In a row, so that each of the programs was asked.
 _WHOLE_PAGES = 10
 
@@ -55,6 +56,7 @@ def show(plan: Plan, screen: Screen) -> bool:
             with loaded(mesh.url) as load:
                 return _tour(plan, screen, Ground(mesh, processes), load, began)
         finally:
+            _ignore_signals()
             processes.end()
 
 
@@ -95,10 +97,10 @@ def _wait_whole(mesh: Mesh) -> None:
     deadline = time.monotonic() + READY_WITHIN_SECONDS
     while whole < _WHOLE_PAGES:
         page = guest.page()
-        whole = whole + 1 if page.is_whole else 0
+        whole = whole + 1 if page.is_whole and mesh.has_programs() else 0
         if time.monotonic() > deadline:
             raise StartFailed(f"no page at {mesh.url}: {page.status} {page.why} {page.content}")
-        if not page.is_whole:
+        if not whole:
             time.sleep(0.05)
     guest.close()
 
@@ -109,16 +111,18 @@ def _told_by_signals() -> Generator[None]:
 
     def tell(number: int, frame: FrameType | None) -> None:
         del frame
-        for other in kept:
-            signal.signal(other, signal.SIG_IGN)
+        _ignore_signals()
         raise Told(signal.Signals(number).name)
 
-    kept = {
-        number: signal.signal(number, tell)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+    before = {number: signal.signal(number, tell) for number in _SIGNALS}
     try:
         yield
     finally:
-        for number, before in kept.items():
-            signal.signal(number, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ignore_signals() -> None:
+    """From now on it ends, which takes as long as the slowest process is given."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

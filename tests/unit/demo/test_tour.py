@@ -201,6 +201,37 @@ def test_people_are_told_what_failed_and_what_was_lost():
     assert "Not as it should be: shift." in text
 
 
+def test_people_are_told_where_it_is_and_what_comes(ground):
+    people, out = person(width=200)
+    people.starting(iter(["shop", "door"]), 2)
+    people.started(ground.mesh, 2.5)
+    people.step(STEPS[0], 1, 6)
+    people.staying(ground.mesh)
+    text = out.getvalue()
+    assert "7 sidecars in 2.5 s" in text
+    assert f"    {ground.mesh.url}\n" in text
+    assert f"    {ground.mesh.directory}\n" in text
+    assert "$ meshcore run --mesh mesh" in text
+    assert f"1/6  {STEPS[0].title}" in text
+    assert f"goes on at {ground.mesh.url}" in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "goes_on"), [("\n", True), ("next\n", True), ("q\n", False), ("", False)]
+)
+def test_a_person_goes_on_by_enter_and_ends_by_q(monkeypatch, typed, goes_on):
+    monkeypatch.setattr("meshcore.demo.people._typed", lambda: typed)
+    people, out = person(force_terminal=True, color_system=None)
+    assert people.wait("Enter: next", lambda: SIGHT, lambda: False) == goes_on
+    assert "80 pages  7.9/s  0 lost  4 ms  v1 40  v2 40   Enter: next" in out.getvalue()
+
+
+def test_what_comes_meanwhile_ends_the_wait():
+    people, _ = person()
+    assert not people.wait("Enter: next", lambda: SIGHT, lambda: True)
+    assert not Programs().wait("", lambda: SIGHT, lambda: True)
+
+
 def test_programs_get_a_line_of_json_for_each_step(ground, capsys):
     programs = Programs()
     programs.starting(iter(["shop"]), 1)
