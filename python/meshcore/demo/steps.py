@@ -95,20 +95,23 @@ def deny(ground: Ground) -> Iterator[Part]:
     page, seconds = ground.until("/", lambda page: _ratings_status(page) == HTTPStatus.FORBIDDEN)
     yield Printed(f"the page now has, in place of cups: {_described(page)}")
     found = yield from _denial(ground)
-    ran = yield from ground.run("meshcore graph", is_table=True)
+    ran = yield from ground.run("meshcore graph --over 3s", is_table=True)
     yield from ground.edit(
         "sed -i '/ratings:/,$ s/allow: .*/allow: [tastings]/' mesh/mesh.yaml",
         "mesh/mesh.yaml",
     )
     again, _ = ground.until("/", lambda page: _ratings_status(page) == HTTPStatus.OK)
-    reason = next((line for line in ran.output.splitlines() if line.startswith("denied")), "")
+    lines = ran.output.splitlines()
+    calls = [line for line in lines if line.split()[1:2] == ["ratings"]]
+    is_proved = bool(calls) and all("100%" in c and c.endswith("/sa/tastings") for c in calls)
+    reason = next((line for line in lines if line.startswith("denied")), "")
     yield Verdict(
-        _DENIED in found and "mesh.yaml:" in reason and again.is_whole,
+        is_proved and _DENIED in found and "mesh.yaml:" in reason and again.is_whole,
         f"tastings has proved who it is, and is refused {seconds:.1f} s after the file was saved. "
         "The sidecar of ratings logs it, and counts it under the line of the file that decided. "
         "The page still came: the shop can do without cups.",
         {"seconds": round(seconds, 2), "reason": reason.partition(": ")[2]},
-        f"access log: {found!r}; graph: {reason!r}; page: {_described(page)}",
+        f"access log: {found!r}; graph: {calls} {reason!r}; page: {_described(page)}",
     )
 
 
@@ -119,8 +122,10 @@ def policy(ground: Ground) -> Iterator[Part]:
     )
     refused, seconds = ground.until("/tea/sencha", lambda page: page.status == HTTPStatus.FORBIDDEN)
     other, _ = ground.until("/tea/rooibos", lambda _: True)
-    rows = [(f"{ground.mesh.url}tea/{name}", str(page.status), page.why or page.content["tea"])
-            for name, page in (("sencha", refused), ("rooibos", other))]  # fmt: skip
+    rows = [
+        (f"{ground.mesh.url}tea/{name}", str(page.status), page.why or "the page")
+        for name, page in (("sencha", refused), ("rooibos", other))
+    ]
     yield Rows(("asked for", "status", "what came"), rows)
     yield Verdict(
         "sold out" in refused.why and other.status == HTTPStatus.OK,
@@ -137,15 +142,16 @@ def mistake(ground: Ground) -> Iterator[Part]:
         "sed -i 's/allow: .door./alow: [door]/' mesh/mesh.yaml", "mesh/mesh.yaml"
     )
     analyzed = yield from ground.run("meshcore analyze mesh")
-    status = yield from _refused(ground)
+    refused_by = yield from _refused(ground)
+    is_refused = len(refused_by) == len(list(ground.mesh.commands()))
     page, _ = ground.until("/", lambda page: page.status == HTTPStatus.OK)
     yield from ground.edit("sed -i 's/alow:/allow:/' mesh/mesh.yaml", "mesh/mesh.yaml")
     yield Verdict(
-        "mesh.yaml:" in analyzed.output and bool(status) and page.is_whole,
+        "alow: unknown field" in analyzed.output and is_refused and page.is_whole,
         "A file that is wrong is refused as a whole, with its line and what to write instead. What "
-        "was in force goes on: the shop is as reachable, and as closed, as before.",
-        {"refused_by": status},
-        f"analyze: {analyzed.output[-200:]!r}; refused by {status}; page: {_described(page)}",
+        "was in force goes on in every sidecar, and pages still come.",
+        {"refused_by": refused_by},
+        f"analyze: {analyzed.output[-200:]!r}; refused by {refused_by}; page: {_described(page)}",
     )
 
 
@@ -189,7 +195,7 @@ def _refused(ground: Ground) -> Generator[Part, None, list[str]]:
     while True:
         ran = ground.processes.run(Command.of("meshcore status"))
         rows = [line.split() for line in ran.output.partition("\n\n")[0].splitlines()[1:]]
-        refused = [row[0] for row in rows if row[4] == "1"]
+        refused = [row[0] for row in rows if row[4:5] == ["1"]]
         if len(refused) == sidecars or time.monotonic() > began + WITHIN_SECONDS:
             yield Printed(ran.output.partition("\n\n")[0].rstrip(), is_table=True)
             return refused
