@@ -2,6 +2,8 @@
 
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 from contextlib import contextmanager
@@ -131,6 +133,34 @@ def test_without_a_terminal_it_does_not_wait(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "1 of 1 steps showed what they should" in " ".join(done.stdout.split())
     assert "\x1b" not in done.stdout
+
+
+def test_on_a_terminal_enter_goes_on_and_q_ends():
+    terminal, end = pty.openpty()
+    command = [str(MESHCORE), "demo", "--step", "graph", "--step", "policy"]
+    shown = ""
+
+    def comes(text: str) -> bool:
+        nonlocal shown
+        if select.select([terminal], [], [], 0.1)[0]:
+            shown += os.read(terminal, 65536).decode(errors="replace")
+        return text in shown
+
+    with subprocess.Popen(command, stdin=end, stdout=end, stderr=end) as running:
+        try:
+            eventually(lambda: comes("Enter: next"), WHOLE_WITHIN_SECONDS)
+            os.write(terminal, b"\n")
+            eventually(lambda: comes("1/2"))
+            shown = ""
+            eventually(lambda: comes("Enter: next"))
+            os.write(terminal, b"q\n")
+            eventually(lambda: comes("1 of 1 steps showed what they should"))
+            assert running.wait(20) == 0
+        finally:
+            running.kill()
+            os.close(terminal)
+            os.close(end)
+    assert "2/2" not in shown
 
 
 @pytest.mark.parametrize(
