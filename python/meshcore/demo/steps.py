@@ -147,7 +147,7 @@ def mistake(ground: Ground) -> Iterator[Part]:
     page, _ = ground.until("/", lambda page: page.status == HTTPStatus.OK)
     yield from ground.edit("sed -i 's/alow:/allow:/' mesh/mesh.yaml", "mesh/mesh.yaml")
     yield Verdict(
-        "alow: unknown field" in analyzed.output and is_refused and page.is_whole,
+        "unknown field" in analyzed.output and is_refused and page.is_whole,
         "A file that is wrong is refused as a whole, with its line and what to write instead. What "
         "was in force goes on in every sidecar, and pages still come.",
         {"refused_by": refused_by},
