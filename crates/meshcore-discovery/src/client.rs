@@ -21,7 +21,7 @@ mod take;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use meshcore_model::AccessLog;
@@ -79,7 +79,7 @@ impl Client {
         let (commands, told) = channel::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let runner = Runner::new(options, (Arc::clone(&keys), Arc::clone(&news)), told);
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("meshcore-client".into())
             .spawn(move || runtime.block_on(runner.run()))?;
         Ok(Self { keys, news, commands, thread: Mutex::new(Some(thread)) })
@@ -144,7 +144,9 @@ impl Client {
     /// Ends, and waits for the thread.
     pub fn stop(&self) {
         let _stopped = self.commands.send(Command::Stop);
-        if let Some(thread) = self.thread.lock().take() {
+        let thread = self.thread.lock().take();
+        // It may be the last that knows of us: then it ends by itself.
+        if let Some(thread) = thread.filter(|one| one.thread().id() != thread::current().id()) {
             let _panicked = thread.join(); // it was printed
         }
     }

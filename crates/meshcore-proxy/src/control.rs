@@ -179,6 +179,7 @@ impl Control {
             "services": snapshot.outbound.hosts().count(),
             "clusters": snapshot.clusters().count(),
             "certificate": describe::certificate(&self.shared),
+            "control_plane": self.shared.discovery.as_ref().map(|discovery| discovery.status()),
         })
     }
 

@@ -20,6 +20,7 @@ mod converse;
 mod counted;
 mod detect;
 mod dial;
+pub mod discovery;
 mod exchange;
 mod forward;
 mod h2_client;

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use crate::access::AccessLog;
 use crate::control::with_first_answers;
+use crate::discovery::Discovery;
 use crate::hooks::HookHost;
 use crate::overload::Overload;
 use crate::pool::Usage;
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) originator: Originator,
     pub(crate) registry: Registry,
     pub(crate) hooks: Arc<dyn HookHost>,
+    /// Who knows more of the mesh; `None` when all of it is in the snapshot.
+    pub(crate) discovery: Option<Arc<dyn Discovery>>,
     pub(crate) access: RwLock<Option<Arc<AccessLog>>>,
     /// Where we listen.
     pub(crate) listen: Listen,
@@ -75,6 +78,7 @@ impl Shared {
             originator: Originator::new(),
             registry,
             hooks,
+            discovery: None,
             access: RwLock::new(None),
             listen,
             overload: Overload::default(),

@@ -43,6 +43,9 @@ pub(crate) enum Error {
     /// There are no descriptors for the sockets that are to be handed over.
     #[error("the sockets cannot be handed over: {0}")]
     Sockets(std::io::Error),
+    /// The thread of the client of a control plane cannot be started.
+    #[error("the client of the control plane does not start: {0}")]
+    Client(std::io::Error),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
@@ -72,7 +75,8 @@ impl From<Error> for PyErr {
                 | StartError::Moved { .. }
                 | StartError::AccessLog(_)
                 | StartError::Thread(_),
-            ) => StartFailed::new_err(text),
+            )
+            | Error::Client(_) => StartFailed::new_err(text),
             Error::Materials(_) | Error::Authority(_) | Error::Identity(_) => {
                 CertificateError::new_err(text)
             }

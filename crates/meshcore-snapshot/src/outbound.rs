@@ -24,6 +24,8 @@ pub struct Outbound {
     /// Suffixes of wildcard hosts, without `*.`.
     pub(crate) suffixes: Map<Box<[u8]>, Arc<VirtualHost>>,
     pub(crate) any: Option<Arc<VirtualHost>>,
+    /// Wildcards whose names are in `exact`, one by one as they were asked for.
+    pub(crate) wild: Vec<Arc<VirtualHost>>,
     pub(crate) tcp: TcpTable,
 }
 
@@ -137,9 +139,14 @@ impl Outbound {
         declared.unwrap_or(Protocol::Detect)
     }
 
+    /// Whether services have this address.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.addresses.contains_key(&address.to_canonical())
+    }
+
     /// All hosts, each once.
     pub fn hosts(&self) -> impl Iterator<Item = &Arc<VirtualHost>> {
-        let wild = self.suffixes.values().chain(&self.any);
+        let wild = self.suffixes.values().chain(&self.any).chain(&self.wild);
         let exact = self.exact.iter().filter(|(name, vhost)| ***name == *vhost.host.as_bytes());
         exact.map(|(_, vhost)| vhost).chain(wild)
     }
@@ -200,7 +207,7 @@ impl VirtualHost {
 }
 
 /// What follows each dot of a host, longest first: the wildcards it may be under.
-fn suffixes(host: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn suffixes(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     let dots = host.iter().enumerate().filter(|(_, byte)| **byte == b'.');
     dots.filter_map(move |(at, _)| host.get(at.saturating_add(1)..))
 }

@@ -9,7 +9,8 @@ use meshcore_http::RequestHead;
 use meshcore_model::WorkloadLabels;
 use meshcore_model::{Failure, HookStage, Kind, OutboundPolicy, Protocol, ServiceLabels};
 use meshcore_policy::authorize_tcp;
-use meshcore_snapshot::{Authority, Cluster, InboundPort, Snapshot, TcpDestination, Transport};
+use meshcore_snapshot::{Authority, Cluster, InboundPort, Snapshot, TcpDestination, TcpRoute};
+use meshcore_snapshot::Transport;
 use meshcore_telemetry::Gauge;
 
 use super::IDLE;
@@ -68,9 +69,29 @@ pub(super) async fn open_outbound(
     snapshot: &Snapshot,
     destination: TcpDestination<'_>,
 ) -> Result<Opened, Failure> {
-    let Some(route) = snapshot.outbound.tcp(destination) else {
-        return pass_through(worker, snapshot, destination).await;
+    if let Some(route) = snapshot.outbound.tcp(destination) {
+        return open_route(worker, client, snapshot, route).await;
+    }
+    let answer = match destination {
+        TcpDestination::Authority(authority) => worker.ask_authority(authority),
+        TcpDestination::Address(address) => worker.ask_address(address.ip()),
     };
+    if let Some(answer) = answer {
+        answer.wait().await;
+        let snapshot = worker.snapshot();
+        if let Some(route) = snapshot.outbound.tcp(destination) {
+            return open_route(worker, client, &snapshot, route).await;
+        }
+    }
+    pass_through(worker, snapshot, destination).await
+}
+
+async fn open_route(
+    worker: &Rc<Worker>,
+    client: &Client,
+    snapshot: &Snapshot,
+    route: &TcpRoute,
+) -> Result<Opened, Failure> {
     let missing = || Failure::because(Kind::NoCluster, format!("rule of {}", route.origin));
     let chosen = route.destinations.choose(worker.random()).ok_or_else(missing)?;
     let cluster = snapshot.cluster(chosen.cluster(route.port).ok_or_else(missing)?);
