@@ -3,8 +3,8 @@
 import atexit
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
 from meshcore import _native
@@ -24,11 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Authority",
+    "ControlOptions",
+    "ControlPlane",
+    "Discovery",
+    "DiscoveryOptions",
     "Family",
     "HistogramValue",
     "Issued",
     "Listener",
     "Materials",
+    "Notice",
     "Options",
     "PluginConnection",
     "PluginProcess",
@@ -56,6 +61,24 @@ class Options:
     """How long requests may go on after a drain began."""
     version: str = "unknown"
     """Shown in `istio_build` and on the admin port."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlOptions:
+    """How a control plane runs."""
+
+    state: str
+    """Directory in which registrations are kept; it must be there."""
+    plain: str | None = None
+    """Loopback address for sidecars in plain text, with its port; port 0 takes a free one."""
+    trust_domain: str = "cluster.local"
+    """With the next two: what holds until the resource `settings/mesh` says it."""
+    root_namespace: str = "istio-system"
+    domain: str = "cluster.local"
+    version: str = "unknown"
+    """Shown in the status."""
+    grace_ms: int = 30_000
+    """How long a workload stays whose stream is gone."""
 
 
 class HistogramValue(NamedTuple):
@@ -113,6 +136,7 @@ class Proxy:
         hooks: Iterable[Registered] = (),
         materials: Materials | None = None,
         listeners: Iterable[Listener] = (),
+        discovery: "Discovery | None" = None,
     ) -> None:
         """Binds, starts all threads, and returns when it accepts.
 
@@ -124,6 +148,8 @@ class Proxy:
             materials: Certificate, key and trust; without them there is no mutual TLS.
             listeners: Sockets of another process that it accepts on as well, from now on. The
                 caller closes the descriptors.
+            discovery: Whom to ask for hosts that the mesh does not have, because it is the part
+                that `Discovery.try_out` returned. Its changes are put in force from now on.
 
         Raises:
             SnapshotRejected: The model cannot be put in force.
@@ -139,8 +165,9 @@ class Proxy:
         )
         native_hooks = _hooks(hooks)
         self._native = _native.Proxy(
-            mesh, node, described.encode(), native_hooks, materials, list(listeners)
-        )
+            mesh, node, described.encode(), native_hooks, materials, list(listeners),
+            None if discovery is None else discovery.native,
+        )  # fmt: skip
         _running.add(self)
 
     def apply(self, mesh: bytes, hooks: Iterable[Registered] | None = None) -> int:
@@ -151,6 +178,14 @@ class Proxy:
             StaleRevision: Something newer is in force; nothing has changed.
         """
         return self._native.apply(mesh, None if hooks is None else _hooks(hooks))
+
+    def change_hooks(self, hooks: Iterable[Registered], discovery: "Discovery") -> int:
+        """Puts other hooks in force, with what `discovery` holds; returns its revision.
+
+        Raises:
+            SnapshotRejected: They cannot be put in force; nothing has changed.
+        """
+        return self._native.change_hooks(_hooks(hooks), discovery.native)
 
     def rotate(self, materials: Materials) -> None:
         """Uses another certificate and trust for all handshakes from now on."""
@@ -224,14 +259,162 @@ class Proxy:
         _running.discard(self)
 
 
+class ControlPlane:
+    """A control plane for sidecars: the mesh, who is connected, and who registered.
+
+    Sidecars that connect wait for the first `update`: before it, nothing is known, which is not
+    the same as an empty mesh.
+    """
+
+    def __init__(self, options: ControlOptions) -> None:
+        """Reads the registry, binds, and returns when it accepts.
+
+        Raises:
+            StartFailed: The registry cannot be read, or an address cannot be had.
+        """
+        self._native = _native.ControlPlane(json.dumps(asdict(options)).encode())
+        _running.add(self)
+
+    def update(
+        self, revision: int, changed: Sequence[tuple[str, bytes]], removed: Sequence[str] = ()
+    ) -> None:
+        """Puts resources in place and removes others, and tells those whom it concerns.
+
+        Args:
+            revision: Greater than any before.
+            changed: Names of resources with the JSON of `meshcore_model::Resource`.
+            removed: Names of resources that are gone; unknown ones are passed over.
+
+        Raises:
+            SnapshotRejected: A resource cannot be taken, by its name; nothing has changed.
+            StaleRevision: The revision is not greater; nothing has changed.
+        """
+        self._native.update(revision, changed, removed)
+
+    def addresses(self) -> Mapping[str, str | None]:
+        """Returns where it listens, by purpose; port 0 has become the port that was taken."""
+        addresses: dict[str, str | None] = json.loads(self._native.addresses())
+        return addresses
+
+    def status(self) -> Mapping[str, object]:
+        """Returns what holds, each client, and each workload that registered.
+
+        `revision` is None before the first update. Of `clients`, each has what it is (`id`,
+        `namespace`, `workload`, `service`, `identity`, `agent`, `addresses`), `keys`,
+        `sent_revision`, `acknowledged_revision`, `is_current`, and `refused` (`name`, `version`,
+        `reason`). Of `workloads`, each has `name`, `service`, `address`, `identity`,
+        `is_healthy`, `is_connected` and `gone_ms`. `holding` says that workloads that are gone
+        are kept, because most are.
+        """
+        status: dict[str, object] = json.loads(self._native.status())
+        return status
+
+    def metrics(self) -> bytes:
+        """Returns all metrics in Prometheus' text format."""
+        return self._native.metrics()
+
+    def stop(self) -> None:
+        """Ends all streams. Registrations are kept for the next start."""
+        self._native.stop()
+        _running.discard(self)
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryOptions:
+    """How a sidecar asks a control plane."""
+
+    address: str
+    """`HOST:PORT` of the control plane."""
+    node: Mapping[str, object]
+    """Who asks: `id`, `cluster`, `metadata`, `locality`, `version`."""
+    token: str | None = None
+    """File of the token that proves it."""
+    access_log: Mapping[str, object] | None = None
+    """In place of the mesh's access log."""
+    wait_ms: int = 2_000
+    """How long a request for an unknown host waits for an answer."""
+    unused_ms: int = 600_000
+    """Hosts that were not called for so long are dropped."""
+    file: str | None = None
+    """For what was in force, to begin with when the control plane does not answer."""
+
+
+class Notice(NamedTuple):
+    """Something that happened, for people."""
+
+    is_bad: bool
+    text: str
+
+
+class Discovery:
+    """A client of a control plane. What is in force stays in force, whatever that one does."""
+
+    def __init__(self, options: DiscoveryOptions) -> None:
+        """Reads what was kept from before, and begins to connect.
+
+        Raises:
+            StartFailed: Its thread cannot be started.
+        """
+        self.native = _native.Discovery(json.dumps(asdict(options)).encode())
+        """What `Proxy` takes."""
+        _running.add(self)
+
+    def first(self, within_seconds: float) -> str | None:
+        """Waits until it is known what the sidecar is; signal handlers run meanwhile.
+
+        Returns `control` when the control plane has said so, `disk` when it did in an earlier
+        life and does not in time, `None` when neither.
+        """
+        return self.native.first(within_seconds)
+
+    def about(self) -> Mapping[str, Any]:
+        """Returns what is said of the sidecar itself.
+
+        `revision`, `settings` of the mesh, and `services`, `workloads` and `groups` that it
+        belongs to.
+        """
+        about: dict[str, Any] = json.loads(self.native.about())
+        return about
+
+    def try_out(self, node: bytes) -> bytes:
+        """Returns the part of the mesh that is known, as JSON, without what cannot be in force.
+
+        Raises:
+            NativeError: It was stopped.
+        """
+        return self.native.try_out(node)
+
+    def tell(self, why: str | None) -> None:
+        """Tells the health of the application: `None` is healthy, else why it is not."""
+        self.native.tell(why)
+
+    def leave(self) -> None:
+        """Says that the workload leaves: it is not to be called any more."""
+        self.native.leave()
+
+    def status(self) -> Mapping[str, Any]:
+        """Returns whether the control plane answers, what is in force of it, what was refused."""
+        status: dict[str, Any] = json.loads(self.native.status())
+        return status
+
+    def take_notices(self) -> list[Notice]:
+        """Returns what people are to be told that has happened since the last call."""
+        return [Notice(*one) for one in self.native.take_notices()]
+
+    def stop(self) -> None:
+        """Ends. What it put in force stays."""
+        self.native.stop()
+        _running.discard(self)
+
+
 # Stopped before the interpreter ends: their threads would have nothing to attach to.
-_running: WeakSet[Proxy] = WeakSet()
+_running: WeakSet[Proxy | ControlPlane | Discovery] = WeakSet()
 
 
 @atexit.register
 def _stop_all() -> None:
-    for proxy in list(_running):
-        proxy.stop()
+    for running in list(_running):
+        running.stop()
 
 
 def serve_plugin(connection: PluginConnection, hooks: Iterable[Registered]) -> None:

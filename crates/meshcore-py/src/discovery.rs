@@ -98,7 +98,8 @@ impl Discovery {
         }
     }
 
-    /// What the control plane says of the sidecar itself, as JSON: settings, services, workloads.
+    /// What the control plane says of the sidecar itself, as JSON: settings, services, workloads,
+    /// workload groups.
     fn about(&self, py: Python<'_>) -> PyResult<String> {
         Ok(self.with(py, |held| about(held).to_string())?)
     }
@@ -167,11 +168,12 @@ impl Discovery {
 /// What the answer to `self` names.
 fn about(held: &Held) -> Value {
     let names = held.found("self").unwrap_or_default();
-    let (mut services, mut workloads) = (Vec::new(), Vec::new());
+    let (mut services, mut workloads, mut groups) = (Vec::new(), Vec::new(), Vec::new());
     for name in names {
         match held.get(name) {
             Some(Resource::Service(service)) => services.push(json!(service)),
             Some(Resource::Workload(workload)) => workloads.push(json!(workload)),
+            Some(Resource::WorkloadGroup(group)) => groups.push(json!(group)),
             Some(
                 Resource::Settings(_)
                 | Resource::Route(_)
@@ -188,6 +190,7 @@ fn about(held: &Held) -> Value {
         "settings": held.mesh().settings,
         "services": services,
         "workloads": workloads,
+        "groups": groups,
     })
 }
 
@@ -247,9 +250,7 @@ impl Asks for OnDemand {
             Asked::Answered { is_there: true } => Discovered::InForce,
             Asked::Answered { is_there: false } | Asked::Refused => Discovered::Unknown,
             // Nobody would answer: who waits anyway would wait for nothing, each time.
-            Asked::Waiting(_) if !self.client.news().is_connected(self.wait) => {
-                Discovered::Unknown
-            }
+            Asked::Waiting(_) if !self.client.news().is_connected(self.wait) => Discovered::Unknown,
             Asked::Waiting(mut answered) => {
                 let wait = self.wait;
                 Discovered::Coming(Box::pin(async move {

@@ -12,7 +12,7 @@ import typer
 
 from meshcore import __version__
 from meshcore.cli.where import MeshOption, StateOption, mesh_of, state_of
-from meshcore.control.settings import Files, Ports, Settings, Wanted
+from meshcore.control.settings import Files, Joining, Ports, Settings, Wanted
 from meshcore.errors import InvalidUnit
 from meshcore.units import duration_ms
 
@@ -211,6 +211,46 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
             help="Take the sockets over from the running sidecar of this workload, which drains.",
         ),
     ] = False,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            envvar=_env("CONTROL"),
+            metavar="HOST:PORT",
+            help="Control plane that says what the mesh is, in place of documents;"
+            " http://HOST:PORT calls it in plain text, on this host.",
+        ),
+    ] = None,
+    token: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=_env("TOKEN"),
+            exists=True,
+            dir_okay=False,
+            help="File of the token that the control plane knows the sidecar by.",
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(envvar=_env("GROUP"), help="WorkloadGroup that the workload registers with."),
+    ] = None,
+    discovery_wait: Annotated[
+        str,
+        typer.Option(
+            envvar=_env("DISCOVERY_WAIT"),
+            callback=_duration,
+            metavar="DURATION",
+            help="How long the first request to a host waits for the control plane.",
+        ),
+    ] = "2s",
+    discovery_unused: Annotated[
+        str,
+        typer.Option(
+            envvar=_env("DISCOVERY_UNUSED"),
+            callback=_duration,
+            metavar="DURATION",
+            help="After how long without calls a host is dropped.",
+        ),
+    ] = "10m",
     supervise: Annotated[
         bool,
         typer.Option(
@@ -245,15 +285,22 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     With --supervise a small process stays above the sidecar and keeps its sockets: when the
     sidecar dies, connections wait for the next one.
     """
-    where = mesh_of(mesh)
+    joining = _joining(control, token, group, discovery_wait, discovery_unused)
+    where = mesh_of(mesh) if joining is None else None
+    if joining is not None and mesh is not None:
+        raise typer.BadParameter(
+            "the control plane has the documents: leave one of them out",
+            param_hint="--mesh, --control",
+        )
     settings = Settings(
         wanted=Wanted(
             service, namespace, version, _address(address), name, service_account,
             tuple(port or ()), not no_inbound,
         ),
-        mesh=str(where),
+        mesh=str(where) if joining is None else joining.address,
         version=__version__,
-        state=str(state_of(where, state)),
+        state=str(state_of(where or Path("mesh.yaml").absolute(), state)),
+        joining=joining,
         ports=Ports(
             outbound_port, inbound_port, hbone_port, admin_port, health_port, metrics_port
         ),
@@ -276,6 +323,27 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         above = {"takeover": takeover, "command": command or [], "proxy_variables": names}
         _become("supervise", settings.to_json(), json.dumps(above))
     _become("sidecar", settings.to_json(), json.dumps({"takeover": takeover}))
+
+
+def _joining(
+    control: str | None, token: Path | None, group: str | None, wait: str, unused: str
+) -> Joining | None:
+    if control is None:
+        if token or group:
+            hint = "--token" if token else "--group"
+            raise typer.BadParameter("is for a control plane: say --control", param_hint=hint)
+        return None
+    is_plain, address = control.startswith("http://"), control.removeprefix("http://")
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
+        raise typer.BadParameter(f"{control!r} is not HOST:PORT", param_hint="--control")
+    if is_plain and host.strip("[]") not in {"localhost", "::1"} and not host.startswith("127."):
+        raise typer.BadParameter(
+            "plain text is for this host alone: say HOST:PORT without http://",
+            param_hint="--control",
+        )
+    path = str(token.absolute()) if token else None
+    return Joining(address, is_plain, path, group, duration_ms(wait), duration_ms(unused))
 
 
 def _become(program: str, *arguments: str) -> NoReturn:

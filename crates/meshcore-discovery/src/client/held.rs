@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use meshcore_model::{AccessLog, Mesh, Origin, Resource};
 
 use super::stand_in::stand_in;
@@ -63,7 +64,7 @@ pub(super) struct Given {
     pub(super) name: String,
     pub(super) version: String,
     /// JSON.
-    pub(super) value: Vec<u8>,
+    pub(super) value: Bytes,
 }
 
 /// All resources, by name.
@@ -137,7 +138,8 @@ impl Held {
     /// Puts all that is held in force with another sink, whose first it is; returns what was
     /// refused and is held no more.
     pub(super) fn put_all(&mut self, sink: &mut dyn Sink) -> Vec<Refusal> {
-        let mut before: Before = self.resources.keys().map(|name| (Arc::clone(name), None)).collect();
+        let mut before: Before =
+            self.resources.keys().map(|name| (Arc::clone(name), None)).collect();
         let mut refusals = Vec::new();
         self.settle(&mut before, &mut refusals, sink);
         refusals
@@ -313,6 +315,7 @@ impl One {
             Resource::TrafficPolicy(policy) => is_it(&policy.origin),
             Resource::PeerAuth(policy) => is_it(&policy.origin),
             Resource::Authorization(policy) => is_it(&policy.origin),
+            Resource::WorkloadGroup(group) => is_it(&group.origin),
             Resource::Settings(_) | Resource::Found(_) => false,
         }
     }
@@ -327,6 +330,7 @@ fn add(mesh: &mut Mesh, asked: &mut Vec<String>, (name, resource): (&str, &Resou
         Resource::TrafficPolicy(policy) => mesh.traffic_policies.push((**policy).clone()),
         Resource::PeerAuth(policy) => mesh.peer_auths.push((**policy).clone()),
         Resource::Authorization(policy) => mesh.authorizations.push((**policy).clone()),
+        Resource::WorkloadGroup(_) => {} // says nothing that a data plane needs
         Resource::Found(names) => {
             if let Some(host) = name.strip_prefix("host/").filter(|_| !names.is_empty()) {
                 asked.push(host.to_owned());

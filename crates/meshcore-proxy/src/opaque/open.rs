@@ -9,8 +9,8 @@ use meshcore_http::RequestHead;
 use meshcore_model::WorkloadLabels;
 use meshcore_model::{Failure, HookStage, Kind, OutboundPolicy, Protocol, ServiceLabels};
 use meshcore_policy::authorize_tcp;
-use meshcore_snapshot::{Authority, Cluster, InboundPort, Snapshot, TcpDestination, TcpRoute};
 use meshcore_snapshot::Transport;
+use meshcore_snapshot::{Authority, Cluster, InboundPort, Snapshot, TcpDestination, TcpRoute};
 use meshcore_telemetry::Gauge;
 
 use super::IDLE;
