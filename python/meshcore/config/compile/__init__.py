@@ -20,7 +20,7 @@ Compiler = Callable[[Document[Model], Mesh], None]
 
 def compile_documents(documents: Sequence[Document[Model]], revision: int) -> Mesh:
     """Returns the mesh that `documents` describe."""
-    mesh = _empty(settings_of(mesh_config(documents)), revision)
+    mesh = empty(settings_of(mesh_config(documents)), revision)
     for document in documents:
         _add(document, mesh)
     mesh["services"] = _one_of_each(mesh["services"])
@@ -32,7 +32,7 @@ def compile_alone(document: Document[Model], settings: Settings) -> Mesh:
 
     Services of a host that others speak for as well are still to go through `one_service`.
     """
-    mesh = _empty(settings, 0)
+    mesh = empty(settings, 0)
     _add(document, mesh)
     return mesh
 
@@ -61,7 +61,7 @@ def mesh_config(documents: Sequence[Document[Model]]) -> MeshConfig:
     return configs[-1] if configs else MeshConfig()
 
 
-def _empty(settings: Settings, revision: int) -> Mesh:
+def empty(settings: Settings, revision: int) -> Mesh:
     return {
         "revision": revision,
         "settings": settings,
