@@ -1,4 +1,5 @@
 """What is compiled change by change is what is compiled at once."""
+# ruff: noqa: E501 - a document is a line
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

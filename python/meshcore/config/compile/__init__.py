@@ -62,6 +62,7 @@ def mesh_config(documents: Sequence[Document[Model]]) -> MeshConfig:
 
 
 def empty(settings: Settings, revision: int) -> Mesh:
+    """Returns a mesh of settings alone."""
     return {
         "revision": revision,
         "settings": settings,
