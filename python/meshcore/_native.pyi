@@ -1,5 +1,5 @@
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias, final
+from typing import Self, TypeAlias, final
 
 _Value: TypeAlias = float | tuple[list[int], float]
 _SampleTuple: TypeAlias = tuple[list[str], _Value]
@@ -7,6 +7,7 @@ _FamilyTuple: TypeAlias = tuple[str, str, str, list[str], list[_SampleTuple]]
 
 __all__ = [
     "Authority",
+    "ControlPlane",
     "Headers",
     "Hooks",
     "Issued",
@@ -207,3 +208,13 @@ class Record:
     @property
     def response_bytes(self) -> int: ...
     def attribute(self, name: str) -> str | None: ...
+
+class ControlPlane:
+    def __new__(cls, options: bytes) -> Self: ...
+    def update(
+        self, revision: int, changed: list[tuple[str, bytes]], removed: list[str]
+    ) -> None: ...
+    def addresses(self) -> str: ...
+    def status(self) -> str: ...
+    def metrics(self) -> bytes: ...
+    def stop(self) -> None: ...

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Authority",
+    "ControlPlane",
     "Family",
     "HistogramValue",
     "Issued",
@@ -222,6 +223,50 @@ class Proxy:
         """Ends at once. Requests that are being carried are cut off."""
         self._native.stop()
         _running.discard(self)
+
+
+class ControlPlane:
+    """A running server of resources and certificates."""
+
+    def __init__(self, options: bytes) -> None:
+        """Binds, starts its threads, and returns when it serves.
+
+        Args:
+            options: How it runs, as JSON.
+
+        Raises:
+            StartFailed: A port or the state directory cannot be had; nothing runs.
+        """
+        self._native = _native.ControlPlane(options)
+
+    def update(
+        self, revision: int, changed: Sequence[tuple[str, bytes]], removed: Sequence[str]
+    ) -> None:
+        """Puts resources in force, all or none.
+
+        Raises:
+            SnapshotRejected: One cannot be used; names it.
+            StaleRevision: Something newer is in force.
+        """
+        self._native.update(revision, list(changed), list(removed))
+
+    def addresses(self) -> Mapping[str, str | None]:
+        """Returns where it listens, by purpose."""
+        addresses: dict[str, str | None] = json.loads(self._native.addresses())
+        return addresses
+
+    def status(self) -> Mapping[str, object]:
+        """Returns what each sidecar has."""
+        status: dict[str, object] = json.loads(self._native.status())
+        return status
+
+    def metrics(self) -> bytes:
+        """Returns its metrics in Prometheus' text format."""
+        return self._native.metrics()
+
+    def stop(self) -> None:
+        """Ends it at once."""
+        self._native.stop()
 
 
 # Stopped before the interpreter ends: their threads would have nothing to attach to.

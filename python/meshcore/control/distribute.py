@@ -1,16 +1,20 @@
 """The line of a change in a control plane: files -> parsed, checked, compiled -> sidecars."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from meshcore.config import Source
+from meshcore.config.resources import Settings
 from meshcore.control import shrink
 from meshcore.control.compilation import Compilation
 from meshcore.control.in_force import Difference, InForce
-from meshcore.control.resources import together
-from meshcore.errors import ConfigError, Diagnostic, MeshcoreError, Severity
+from meshcore.control.resources import SETTINGS, Resource, together
+from meshcore.errors import ConfigError, Diagnostic, MeshcoreError, Severity, StartFailed
 from meshcore.sources.watch import Change
+
+_log = logging.getLogger("meshcore")
 
 
 class Server(Protocol):
@@ -50,7 +54,7 @@ class Distribution:
 
     def __init__(
         self,
-        server: Server,
+        begin: Callable[[Settings], Server],
         read: Callable[[], Sequence[Source]],
         number: Callable[[Sequence[Source], int], int],
         confirm: Callable[[InForce, Compilation], None],
@@ -58,59 +62,76 @@ class Distribution:
         """Begins with nothing in force.
 
         Args:
-            server: What hands resources to sidecars.
+            begin: Starts what hands resources to sidecars, for the first ones there are.
             read: Returns the documents as they are now.
             number: Returns the number of what they say, at least as great as the other one.
             confirm: Raises if a change takes away what nobody confirmed.
         """
         self.in_force = InForce()
-        self._server = server
+        self._begin = begin
+        self._server: Server | None = None
         self._read = read
         self._number = number
         self._confirm = confirm
         self._compilation = Compilation()
         self._touched: set[str] = set()
 
-    def resume(self, revision: int, resources: Mapping[str, Mapping[str, object]]) -> None:
+    def resume(self, revision: int, resources: Mapping[str, Resource]) -> None:
         """Hands out what was in force before this process.
 
         Raises:
             MeshcoreError: It is not accepted; nothing is in force.
         """
         difference = self.in_force.difference(resources, resources)
-        self._server.update(revision, difference.changed, ())
-        self.in_force.take(revision, difference, resources)
+        self._update(revision, difference, resources)
         self._touched.update(resources)
 
     def distribute(self, changes: Iterable[Change], listener: Listener) -> None:
-        """Applies every change until there are no more."""
+        """Applies every change until there are no more. A fault of ours ends one, not all."""
         for _ in changes:
             listener.began()
-            self.apply(listener)
+            try:
+                self.apply(listener)
+            except Exception:  # noqa: BLE001 - what is in force must stay changeable
+                _log.exception("a change failed by a fault of meshcore, please report it")
+                self._compilation = Compilation()
+                self._touched.update(self.in_force.resources)
 
-    def apply(self, listener: Listener) -> bool:
-        """Applies what the documents say now; whether it is in force.
+    def apply(self, listener: Listener) -> MeshcoreError | None:
+        """Applies what the documents say now; returns why it is not in force, if it is not.
 
         One that fails anywhere leaves what is in force untouched, and is reported to `listener`;
         the next is tried as if nothing had happened.
+
+        Raises:
+            StartFailed: It is the first, and the server cannot begin.
         """
         revision = self.in_force.revision + 1
         try:
             sources = self._read()
             revision = self._number(sources, self.in_force.revision)
             difference, found = self._prepare(sources)
-            if difference.is_empty and self.in_force.revision:
+            if difference.is_empty:
                 listener.same()
-                return True
+                return None
             revision = max(revision, self.in_force.revision + 1)
-            self._server.update(revision, difference.changed, difference.removed)
+            self._update(revision, difference, self._compilation.resources)
+        except StartFailed:
+            raise
         except MeshcoreError as error:
             listener.rejected(revision, error)
-            return False
-        self.in_force.take(revision, difference, self._compilation.resources)
+            return error
         self._touched.clear()
         listener.applied(self.in_force, difference, found)
-        return True
+        return None
+
+    def _update(
+        self, revision: int, difference: Difference, wanted: Mapping[str, Resource]
+    ) -> None:
+        if self._server is None:
+            self._server = self._begin(wanted[SETTINGS]["settings"])
+        self._server.update(revision, difference.changed, difference.removed)
+        self.in_force.take(revision, difference, wanted)
 
     def _prepare(self, sources: Sequence[Source]) -> tuple[Difference, Sequence[Diagnostic]]:
         """Returns what is to change, and what was found beside.

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Journal:
 
     path: Path
     _whole_bytes: int = 0
-    _size_bytes: int = field(default=0)
+    _size_bytes: int = 0
 
     def read(self) -> Kept | None:
         """Returns what was kept; `None` if nothing was, or it cannot be read."""
@@ -42,7 +42,8 @@ class Journal:
         except OSError:
             return None
         revision, resources = 0, dict[str, Resource]()
-        for line in data.splitlines(keepends=True):
+        lines = data.splitlines(keepends=True)
+        for line in lines:
             change = _change(line)
             if change is None:
                 break
@@ -50,6 +51,8 @@ class Journal:
             resources |= change["changed"]
             for name in change["removed"]:
                 resources.pop(name, None)
+        else:  # whole, so that changes may be added
+            self._whole_bytes, self._size_bytes = len(lines[0]) if lines else 0, len(data)
         return Kept(revision, resources) if revision else None
 
     def write_whole(self, revision: int, resources: Mapping[str, bytes]) -> None:

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from threading import BoundedSemaphore, Thread
 from typing import Any
 
-from meshcore.errors import StartFailed
+from meshcore.errors import MeshcoreError, StartFailed
 
 # Longest that a client may take to send its request or to take the answer.
 WITHIN_SECONDS = 10.0
@@ -28,8 +28,6 @@ class Page:
     body: Callable[[], bytes]
     is_debug: bool = False
     """Whether it is for this host only."""
-    is_there: Callable[[], bool] = lambda: True
-    """Otherwise the answer is 503."""
 
 
 def json_page(value: Callable[[], object], *, is_debug: bool = False) -> Page:
@@ -109,13 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
         if page is None:
             self._answer(HTTPStatus.NOT_FOUND, _list_of(self.server.pages))
         elif page.is_debug and not self._may_debug():
-            self._answer(
-                HTTPStatus.FORBIDDEN, b"debug pages are for this host: see --expose-debug\n"
-            )
-        elif not page.is_there():
-            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, b"not ready\n")
+            self._answer(HTTPStatus.FORBIDDEN, b"for this host only: see --expose-debug\n")
         else:
-            self._answer(HTTPStatus.OK, page.body(), page.content_type)
+            self._show(page)
 
     do_HEAD = do_GET  # noqa: N815 - as above
 
@@ -124,6 +118,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD\n")
 
     do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _refuse  # noqa: N815 - as above
+
+    def _show(self, page: Page) -> None:
+        try:
+            body = page.body()
+        except MeshcoreError as error:
+            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"{error}\n".encode())
+        else:
+            self._answer(HTTPStatus.OK, body, page.content_type)
 
     def _may_debug(self) -> bool:
         """Whether it is this host that asks, and not a page of the web in its browser."""
