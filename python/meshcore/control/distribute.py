@@ -11,7 +11,7 @@ from meshcore.control import shrink
 from meshcore.control.compilation import Compilation
 from meshcore.control.in_force import Difference, InForce
 from meshcore.control.resources import SETTINGS, Resource, together
-from meshcore.errors import ConfigError, Diagnostic, MeshcoreError, Severity, StartFailed
+from meshcore.errors import ConfigError, Diagnostic, MeshcoreError, Severity
 from meshcore.sources.watch import Change
 
 _log = logging.getLogger("meshcore")
@@ -97,14 +97,14 @@ class Distribution:
                 self._compilation = Compilation()
                 self._touched.update(self.in_force.resources)
 
-    def apply(self, listener: Listener) -> MeshcoreError | None:
-        """Applies what the documents say now; returns why it is not in force, if it is not.
+    def apply(self, listener: Listener) -> None:
+        """Applies what the documents say now.
 
         One that fails anywhere leaves what is in force untouched, and is reported to `listener`;
         the next is tried as if nothing had happened.
 
         Raises:
-            StartFailed: It is the first, and the server cannot begin.
+            MeshcoreError: It fails, and nothing is in force; or the server cannot begin.
         """
         revision = self.in_force.revision + 1
         try:
@@ -113,17 +113,16 @@ class Distribution:
             difference, found = self._prepare(sources)
             if difference.is_empty:
                 listener.same()
-                return None
+                return
             revision = max(revision, self.in_force.revision + 1)
             self._update(revision, difference, self._compilation.resources)
-        except StartFailed:
-            raise
         except MeshcoreError as error:
+            if not self.in_force.revision:
+                raise
             listener.rejected(revision, error)
-            return error
+            return
         self._touched.clear()
         listener.applied(self.in_force, difference, found)
-        return None
 
     def _update(
         self, revision: int, difference: Difference, wanted: Mapping[str, Resource]

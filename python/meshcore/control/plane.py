@@ -104,7 +104,7 @@ class Plane:
             report = PlaneReport(journal)
             distribution = _distribution(settings, begin_native)
             _resume(distribution, journal)
-            _apply_first(distribution, report)
+            distribution.apply(report)
             gc.collect()
             gc.freeze()  # the documents stay: nothing is gained by looking through them again
             pages = _pages(settings, started[0], report, distribution)
@@ -214,13 +214,6 @@ def _resume(distribution: Distribution, journal: Journal) -> None:
         raise
     except MeshcoreError as error:
         _log.warning("what was in force before cannot be used: %s", error)
-
-
-def _apply_first(distribution: Distribution, report: PlaneReport) -> None:
-    """Applies the documents; they must be good if nothing was in force before."""
-    refused = distribution.apply(report)
-    if refused is not None and not distribution.in_force.revision:
-        raise refused
 
 
 def _pages(
