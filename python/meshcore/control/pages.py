@@ -8,7 +8,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from threading import BoundedSemaphore, Thread
-from typing import Any
+from typing import Any, cast
 
 from meshcore.errors import MeshcoreError, StartFailed
 
@@ -96,16 +96,15 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
     server_version = "meshcore"
     sys_version = ""
     protocol_version = "HTTP/1.1"
     timeout = WITHIN_SECONDS
 
     def do_GET(self) -> None:
-        page = self.server.pages.get(self.path.partition("?")[0])
+        page = self._pages().get(self.path.partition("?")[0])
         if page is None:
-            self._answer(HTTPStatus.NOT_FOUND, _list_of(self.server.pages))
+            self._answer(HTTPStatus.NOT_FOUND, _list_of(self._pages()))
         elif page.is_debug and not self._may_debug():
             self._answer(HTTPStatus.FORBIDDEN, b"for this host only: see --expose-debug\n")
         else:
@@ -129,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _may_debug(self) -> bool:
         """Whether it is this host that asks, and not a page of the web in its browser."""
-        if self.server.exposes_debug:
+        if self._served().exposes_debug:
             return True
         host = self.headers.get("Host", "").lower()
         name = host.partition("]")[0].lstrip("[") if "[" in host else host.partition(":")[0]
@@ -146,7 +145,13 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def log_message(self, *_: object) -> None:
+    def _served(self) -> _Server:
+        return cast("_Server", self.server)
+
+    def _pages(self) -> Mapping[str, Page]:
+        return self._served().pages
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's
         """Says nothing: scrapes come all the time."""
 
 

@@ -24,7 +24,7 @@ from meshcore.control.plane_report import PlaneReport
 from meshcore.control.plane_settings import PlaneSettings
 from meshcore.control.registry import registry
 from meshcore.control.resources import SETTINGS
-from meshcore.control.running import Entry
+from meshcore.control.running import CONTROL_PLANE, Entry
 from meshcore.errors import MeshcoreError, StartFailed
 from meshcore.sources.file import Files
 from meshcore.sources.watch import Change, Pace, Watch
@@ -32,8 +32,8 @@ from meshcore.sources.watch import Change, Pace, Watch
 _log = logging.getLogger("meshcore")
 # How documents are watched. A change waits until they were still, at most so long.
 PACE = Pace(every_seconds=0.1, share=0.05, still_within_seconds=10.0)
-# What the process is called among those that run.
-NAME = "control plane"
+
+
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 # Settings that the server is told at its start.
 _FIXED = ("trust_domain", "root_namespace", "domain")
@@ -166,7 +166,7 @@ class Plane:
         addresses = self.addresses()
         with suppress(OSError):  # `meshcore status` is then told where it is
             entry = Entry.of_this_process(str(self.settings.state))
-            entry.write(NAME, str(self.settings.mesh), addresses)
+            entry.write(CONTROL_PLANE, str(self.settings.mesh), addresses)
         if self.settings.ready_file is None:
             return
         ready = {"revision": self.distribution.in_force.revision, "addresses": addresses}

@@ -5,9 +5,9 @@ import threading
 import pytest
 from tests.unit.control.recording import Recording
 
-from meshcore.control.plane import NAME, Plane
+from meshcore.control.plane import Plane
 from meshcore.control.plane_settings import PlanePorts, PlaneSettings
-from meshcore.control.running import running
+from meshcore.control.running import CONTROL_PLANE, running
 from meshcore.errors import ConfigError, StartFailed
 
 MESH = "services: {{web: {{port: {0}, endpoints: ['127.0.0.2:80']}}}}\n"
@@ -70,7 +70,7 @@ def test_a_change_is_applied_and_it_ends_in_order(start, settings, monkeypatch):
     assert ready["revision"] == 1
     assert ready["addresses"]["monitoring"] == plane.pages.address
     (one,) = running(str(settings.state), str(settings.mesh))
-    assert (one.name, one.addresses["monitoring"]) == (NAME, plane.pages.address)
+    assert (one.name, one.addresses["monitoring"]) == (CONTROL_PLANE, plane.pages.address)
     (settings.mesh / "mesh.yaml").write_text(MESH.format(81))
     until(lambda: len(plane.native.updates) == 2)
     assert plane.native.updates[1][1] == [
