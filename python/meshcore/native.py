@@ -3,7 +3,7 @@
 import atexit
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakSet
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Authority",
+    "ControlOptions",
     "ControlPlane",
     "Family",
     "HistogramValue",
@@ -57,6 +58,24 @@ class Options:
     """How long requests may go on after a drain began."""
     version: str = "unknown"
     """Shown in `istio_build` and on the admin port."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlOptions:
+    """How a control plane runs."""
+
+    state: str
+    """Directory in which registrations are kept; it must be there."""
+    plain: str | None = None
+    """Loopback address for sidecars in plain text, with its port; port 0 takes a free one."""
+    trust_domain: str = "cluster.local"
+    """With the next two: what holds until the resource `settings/mesh` says it."""
+    root_namespace: str = "istio-system"
+    domain: str = "cluster.local"
+    version: str = "unknown"
+    """Shown in the status."""
+    grace_ms: int = 30_000
+    """How long a workload stays whose stream is gone."""
 
 
 class HistogramValue(NamedTuple):
@@ -226,57 +245,73 @@ class Proxy:
 
 
 class ControlPlane:
-    """A running server of resources and certificates."""
+    """A control plane for sidecars: the mesh, who is connected, and who registered.
 
-    def __init__(self, options: bytes) -> None:
-        """Binds, starts its threads, and returns when it serves.
+    Sidecars that connect wait for the first `update`: before it, nothing is known, which is not
+    the same as an empty mesh.
+    """
 
-        Args:
-            options: How it runs, as JSON.
+    def __init__(self, options: ControlOptions) -> None:
+        """Reads the registry, binds, and returns when it accepts.
 
         Raises:
-            StartFailed: A port or the state directory cannot be had; nothing runs.
+            StartFailed: The registry cannot be read, or an address cannot be had.
         """
-        self._native = _native.ControlPlane(options)
+        self._native = _native.ControlPlane(json.dumps(asdict(options)).encode())
+        _running.add(self)
 
     def update(
-        self, revision: int, changed: Sequence[tuple[str, bytes]], removed: Sequence[str]
+        self, revision: int, changed: Sequence[tuple[str, bytes]], removed: Sequence[str] = ()
     ) -> None:
-        """Puts resources in force, all or none.
+        """Puts resources in place and removes others, and tells those whom it concerns.
+
+        Args:
+            revision: Greater than any before.
+            changed: Names of resources with the JSON of `meshcore_model::Resource`.
+            removed: Names of resources that are gone; unknown ones are passed over.
 
         Raises:
-            SnapshotRejected: One cannot be used; names it.
-            StaleRevision: Something newer is in force.
+            SnapshotRejected: A resource cannot be taken, by its name; nothing has changed.
+            StaleRevision: The revision is not greater; nothing has changed.
         """
-        self._native.update(revision, list(changed), list(removed))
+        self._native.update(revision, changed, removed)
 
     def addresses(self) -> Mapping[str, str | None]:
-        """Returns where it listens, by purpose."""
+        """Returns where it listens, by purpose; port 0 has become the port that was taken."""
         addresses: dict[str, str | None] = json.loads(self._native.addresses())
         return addresses
 
     def status(self) -> Mapping[str, object]:
-        """Returns what each sidecar has."""
+        """Returns what holds, each client, and each workload that registered.
+
+        `revision` is None before the first update. Of `clients`, each has what it is (`id`,
+        `namespace`, `workload`, `service`, `identity`, `agent`, `addresses`), `keys`,
+        `sent_revision`, `acknowledged_revision`, `is_current`, and `refused` (`name`, `version`,
+        `reason`). Of `workloads`, each has `name`, `service`, `address`, `identity`,
+        `is_healthy`, `is_connected` and `gone_ms`. `holding` says that workloads that are gone
+        are kept, because most are.
+        """
         status: dict[str, object] = json.loads(self._native.status())
         return status
 
     def metrics(self) -> bytes:
-        """Returns its metrics in Prometheus' text format."""
+        """Returns all metrics in Prometheus' text format."""
         return self._native.metrics()
 
     def stop(self) -> None:
-        """Ends it at once."""
+        """Ends all streams. Registrations are kept for the next start."""
         self._native.stop()
+        _running.discard(self)
 
 
 # Stopped before the interpreter ends: their threads would have nothing to attach to.
-_running: WeakSet[Proxy] = WeakSet()
+_running: WeakSet[Proxy | ControlPlane] = WeakSet()
 
 
 @atexit.register
 def _stop_all() -> None:
-    for proxy in list(_running):
-        proxy.stop()
+    for running in list(_running):
+        running.stop()
 
 
 def serve_plugin(connection: PluginConnection, hooks: Iterable[Registered]) -> None:

@@ -26,6 +26,7 @@ from meshcore.control.registry import registry
 from meshcore.control.resources import SETTINGS
 from meshcore.control.running import CONTROL_PLANE, Entry
 from meshcore.errors import MeshcoreError, StartFailed
+from meshcore.native import ControlOptions
 from meshcore.sources.file import Files
 from meshcore.sources.watch import Change, Pace, Watch
 
@@ -35,8 +36,6 @@ PACE = Pace(every_seconds=0.1, share=0.05, still_within_seconds=10.0)
 
 
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
-# Settings that the server is told at its start.
-_FIXED = ("trust_domain", "root_namespace", "domain")
 
 
 class Native(Protocol):
@@ -78,7 +77,7 @@ class Plane:
     lock: Lock
 
     @classmethod
-    def start(cls, settings: PlaneSettings, begin: Callable[[bytes], Native]) -> "Plane":
+    def start(cls, settings: PlaneSettings, begin: Callable[[ControlOptions], Native]) -> "Plane":
         """Starts it; it serves when this returns.
 
         What was in force before is handed out at once, and what the documents say now after it.
@@ -146,20 +145,17 @@ class Plane:
         return {**self.native.addresses(), "monitoring": self.pages.address}
 
     def _changes(self) -> Iterator[Change]:
-        told = self._fixed()
+        told = self._trust_domain()
         for change in self.watch.changes():
             yield change
-            if self._fixed() != told:
-                told = self._fixed()
+            if self._trust_domain() != told:
+                told = self._trust_domain()
                 _log.warning(
-                    "the mesh has another trustDomain, rootNamespace or domain: restart the"
-                    " control plane to take it over"
+                    "the mesh has another trustDomain: restart the control plane to take it over"
                 )
 
-    def _fixed(self) -> list[object]:
-        """Returns the settings that the server was told at its start."""
-        settings = self.distribution.in_force.resources[SETTINGS]["settings"]
-        return [settings[name] for name in _FIXED]
+    def _trust_domain(self) -> object:
+        return self.distribution.in_force.resources[SETTINGS]["settings"]["trust_domain"]
 
     def _register(self) -> None:
         """Tells others that it serves."""

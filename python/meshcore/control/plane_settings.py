@@ -1,11 +1,11 @@
 """What `meshcore control` was asked for."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from meshcore.config.resources import Settings
 from meshcore.control.settings import CONFIRM, mesh_name
+from meshcore.native import ControlOptions
 
 # How long a sidecar whose connection ended may stay away before it leaves the mesh.
 GRACE_MS = 30_000
@@ -51,21 +51,14 @@ class PlaneSettings:
         """The last number of a revision."""
         return self.state / f"revision-{mesh_name(str(self.mesh))}.json"
 
-    def options(self, mesh: Settings) -> bytes:
-        """Returns what the native server is told, as JSON."""
-        return json.dumps(
-            {
-                "plain": f"127.0.0.1:{self.ports.plain}",
-                "secure": _at(self.address, self.ports.secure),
-                "state": str(self.state),
-                "trust_domain": mesh["trust_domain"],
-                "root_namespace": mesh["root_namespace"],
-                "domain": mesh["domain"],
-                "version": self.version,
-                "grace_ms": GRACE_MS,
-            }
-        ).encode()
-
-
-def _at(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    def options(self, mesh: Settings) -> ControlOptions:
+        """Returns what the server is told at its start."""
+        return ControlOptions(
+            state=str(self.state),
+            plain=f"127.0.0.1:{self.ports.plain}",
+            trust_domain=mesh["trust_domain"],
+            root_namespace=mesh["root_namespace"],
+            domain=mesh["domain"],
+            version=self.version,
+            grace_ms=GRACE_MS,
+        )

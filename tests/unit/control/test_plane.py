@@ -55,10 +55,10 @@ def until(holds):
 
 def test_it_tells_the_server_what_the_mesh_says(start):
     plane = start()
-    options = json.loads(plane.native.options)
-    assert options["trust_domain"] == "cluster.local"
-    assert options["plain"] == "127.0.0.1:0"
-    assert options["state"] == str(plane.settings.state)
+    options = plane.native.options
+    assert options.trust_domain == "cluster.local"
+    assert options.plain == "127.0.0.1:0"
+    assert options.state == str(plane.settings.state)
     assert plane.native.updates[0][0] == 1
 
 
