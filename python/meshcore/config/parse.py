@@ -27,7 +27,7 @@ from meshcore.errors import Diagnostic, Severity
 
 # Kinds of which a user of Istio expects an effect that they do not have here yet, by API group.
 _NOT_APPLIED = {
-    "networking.istio.io": ("EnvoyFilter", "Gateway", "ProxyConfig", "Sidecar", "WorkloadGroup"),
+    "networking.istio.io": ("EnvoyFilter", "Gateway", "ProxyConfig", "Sidecar"),
     "security.istio.io": ("RequestAuthentication",),
     "telemetry.istio.io": ("Telemetry",),
     "extensions.istio.io": ("TrafficExtension", "WasmPlugin"),

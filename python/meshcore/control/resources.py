@@ -16,6 +16,7 @@ _KINDS = {
     "traffic_policies": ("traffic_policy", "policy"),
     "peer_auths": ("peer_auth", "peer_auth"),
     "authorizations": ("authorization", "authorization"),
+    "workload_groups": ("workload_group", "group"),
 }
 _LISTS = {kind: name for name, (kind, _) in _KINDS.items()} | {"service": "services"}
 

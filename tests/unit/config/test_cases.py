@@ -12,9 +12,10 @@ from meshcore.errors import Severity
 
 KINDS = {
     "Service", "ServiceEntry", "WorkloadEntry", "VirtualService", "DestinationRule",
-    "PeerAuthentication", "AuthorizationPolicy",
+    "PeerAuthentication", "AuthorizationPolicy", "WorkloadGroup",
 }  # fmt: skip
-VALIDATED = ("authz", "destinationrule", "peerauth", "serviceentry", "workloadentry")
+VALIDATED = ("authz", "destinationrule", "peerauth", "serviceentry", "workloadentry",
+             "workloadgroup")  # fmt: skip
 
 
 def test_every_kind_is_known():

@@ -74,6 +74,7 @@ PIECES = [
     "services: {shorter: {port: 80, endpoints: ['10.1.0.4:80', '10.1.0.5'], allow: [shor, a/b]}}\n",
     "services: {short-v1: {port: 80, endpoints: ['10.1.0.6'], allow: []}}\n",
     "services: {short: {prot: 1}}\n",
+    document("WorkloadGroup", "g", "{template: {labels: {app: a}}}"),
     "kind: VirtualService\n",
     "x: [",
     "",

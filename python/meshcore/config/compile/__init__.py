@@ -72,6 +72,7 @@ def empty(settings: Settings, revision: int) -> Mesh:
         "traffic_policies": [],
         "peer_auths": [],
         "authorizations": [],
+        "workload_groups": [],
     }
 
 
