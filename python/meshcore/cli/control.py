@@ -129,11 +129,10 @@ def _banner(plane: Plane) -> str:
     settings, addresses = plane.settings, plane.addresses()
     in_force = plane.distribution.in_force
     services = [value["service"] for value in in_force.resources.values() if "service" in value]
-    refused = " (last good: THE DOCUMENTS ARE REFUSED)" if plane.report.refusal else ""
     count = f"{len(services)} service{'' if len(services) == 1 else 's'}"
     secure = addresses.get("secure")
     rows = [
-        ("mesh", f"{settings.mesh}, revision {in_force.revision}{refused}, {count}"),
+        ("mesh", f"{settings.mesh}, revision {in_force.revision}, {count}"),
         ("sidecars", f"{secure} by mutual TLS, {addresses.get('plain')} on this machine"),
         ("metrics", f"http://{addresses['monitoring']}/metrics"),
         ("state", f"{settings.state}"),

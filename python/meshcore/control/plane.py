@@ -80,7 +80,7 @@ class Plane:
     def start(cls, settings: PlaneSettings, begin: Callable[[ControlOptions], Native]) -> "Plane":
         """Starts it; it serves when this returns.
 
-        What was in force before is handed out at once, and what the documents say now after it.
+        What was in force before is handed out at once; `run` then looks what the documents say.
 
         Args:
             settings: What was asked for.
@@ -102,10 +102,11 @@ class Plane:
             journal = Journal(settings.journal_file)
             report = PlaneReport(journal)
             distribution = _distribution(settings, begin_native)
-            _resume(distribution, journal)
-            distribution.apply(report)
-            gc.collect()
-            gc.freeze()  # the documents stay: nothing is gained by looking through them again
+            if _resume(distribution, journal):
+                watch.ask()
+            else:
+                distribution.apply(report)
+                _keep_documents()
             pages = _pages(settings, started[0], report, distribution)
         except BaseException:
             for native in started:
@@ -115,10 +116,11 @@ class Plane:
         return cls(settings, distribution, report, watch, started[0], pages, lock)
 
     def run(self) -> None:
-        """Applies changes until SIGTERM or SIGINT.
+        """Applies changes until SIGTERM or SIGINT; a second one ends it at once.
 
         Raises:
             StartFailed: The ready file cannot be written.
+            KeyboardInterrupt: It was told twice to end.
         """
         try:
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -145,9 +147,12 @@ class Plane:
         return {**self.native.addresses(), "monitoring": self.pages.address}
 
     def _changes(self) -> Iterator[Change]:
-        told = self._trust_domain()
+        told, is_first = self._trust_domain(), True
         for change in self.watch.changes():
             yield change
+            if is_first:
+                _keep_documents()
+                is_first = False
             if self._trust_domain() != told:
                 told = self._trust_domain()
                 _log.warning(
@@ -177,12 +182,22 @@ class Plane:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         del frame
-        _log.info("%s: ending", signal.Signals(number).name)
+        name = signal.Signals(number).name
+        if self.watch.is_closed:
+            _log.warning("%s again: ending at once", name)
+            raise KeyboardInterrupt
+        _log.info("%s: ending", name)
         self.watch.close()
 
     def _read_now(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self.watch.ask()
+
+
+def _keep_documents() -> None:
+    """Takes what there is out of the garbage collection: documents stay, and are many."""
+    gc.collect()
+    gc.freeze()
 
 
 def _distribution(settings: PlaneSettings, begin: Callable[[Settings], Native]) -> Distribution:
@@ -200,16 +215,19 @@ def _distribution(settings: PlaneSettings, begin: Callable[[Settings], Native]) 
     return Distribution(begin, read, partial(numbering.number, settings.numbers_file), confirm)
 
 
-def _resume(distribution: Distribution, journal: Journal) -> None:
+def _resume(distribution: Distribution, journal: Journal) -> bool:
+    """Hands out what was in force before; whether anything was."""
     kept = journal.read()
     if kept is None or SETTINGS not in kept.resources:
-        return
+        return False
     try:
         distribution.resume(kept.revision, kept.resources)
     except StartFailed:
         raise
     except MeshcoreError as error:
         _log.warning("what was in force before cannot be used: %s", error)
+        return False
+    return True
 
 
 def _pages(

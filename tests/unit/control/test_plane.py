@@ -89,6 +89,7 @@ def test_it_begins_with_what_was_in_force_if_the_documents_are_bad(start, settin
     (settings.mesh / "mesh.yaml").write_text("services: [")
     plane = start()
     assert plane.native.updates == [(1, sorted(plane.distribution.in_force.resources), [])]
+    plane.distribution.apply(plane.report)
     assert "revision 2 refused" in caplog.text
     assert plane.report.refusal.revision == 2
     (settings.mesh / "mesh.yaml").write_text(MESH.format(82))
