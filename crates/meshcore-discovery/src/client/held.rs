@@ -330,7 +330,7 @@ fn add(mesh: &mut Mesh, asked: &mut Vec<String>, (name, resource): (&str, &Resou
         Resource::TrafficPolicy(policy) => mesh.traffic_policies.push((**policy).clone()),
         Resource::PeerAuth(policy) => mesh.peer_auths.push((**policy).clone()),
         Resource::Authorization(policy) => mesh.authorizations.push((**policy).clone()),
-        Resource::WorkloadGroup(_) => {} // says nothing that a data plane needs
+        Resource::WorkloadGroup(group) => mesh.workload_groups.push((**group).clone()),
         Resource::Found(names) => {
             if let Some(host) = name.strip_prefix("host/").filter(|_| !names.is_empty()) {
                 asked.push(host.to_owned());

@@ -4,6 +4,7 @@ Source: `crates/meshcore-model/src`. Enums are written as serde does: a plain va
 a variant with a value is an object with the name as its only key.
 """
 
+from meshcore.config.resources.group import Check, Probe, WorkloadGroup
 from meshcore.config.resources.mesh import AccessLog, AccessLogFormat, Mesh, Settings
 from meshcore.config.resources.origin import ExportTo, Labels, Origin, StringMatch
 from meshcore.config.resources.route import (
@@ -60,6 +61,7 @@ __all__ = [
     "Authorization",
     "AuthorizationRule",
     "BlockMatchers",
+    "Check",
     "Condition",
     "ConnectionPool",
     "Destination",
@@ -84,6 +86,7 @@ __all__ = [
     "PeerAuth",
     "Policy",
     "PortMatchers",
+    "Probe",
     "Protocol",
     "Redirect",
     "RedirectAction",
@@ -105,4 +108,5 @@ __all__ = [
     "TrafficPolicy",
     "ValueMatch",
     "Workload",
+    "WorkloadGroup",
 ]
