@@ -1,10 +1,10 @@
-"""The only module that touches the extension: typed calls, plain values."""
+"""The data plane and the control plane: typed calls to the extension, plain values."""
 
 import atexit
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from weakref import WeakSet
 
 from meshcore import _native
@@ -21,19 +21,17 @@ from meshcore.plugin.request import Headers, Record, Request, Response
 
 if TYPE_CHECKING:
     from meshcore._native import _FamilyTuple, _SampleTuple  # pyright: ignore[reportPrivateUsage]
+    from meshcore.native_discovery import Discovery
 
 __all__ = [
     "Authority",
     "ControlOptions",
     "ControlPlane",
-    "Discovery",
-    "DiscoveryOptions",
     "Family",
     "HistogramValue",
     "Issued",
     "Listener",
     "Materials",
-    "Notice",
     "Options",
     "PluginConnection",
     "PluginProcess",
@@ -168,7 +166,7 @@ class Proxy:
             mesh, node, described.encode(), native_hooks, materials, list(listeners),
             None if discovery is None else discovery.native,
         )  # fmt: skip
-        _running.add(self)
+        running.add(self)
 
     def apply(self, mesh: bytes, hooks: Iterable[Registered] | None = None) -> int:
         """Puts a mesh in force, with other hooks if some are given; returns its revision.
@@ -256,7 +254,7 @@ class Proxy:
     def stop(self) -> None:
         """Ends at once. Requests that are being carried are cut off."""
         self._native.stop()
-        _running.discard(self)
+        running.discard(self)
 
 
 class ControlPlane:
@@ -273,7 +271,7 @@ class ControlPlane:
             StartFailed: The registry cannot be read, or an address cannot be had.
         """
         self._native = _native.ControlPlane(json.dumps(asdict(options)).encode())
-        _running.add(self)
+        running.add(self)
 
     def update(
         self, revision: int, changed: Sequence[tuple[str, bytes]], removed: Sequence[str] = ()
@@ -316,105 +314,25 @@ class ControlPlane:
     def stop(self) -> None:
         """Ends all streams. Registrations are kept for the next start."""
         self._native.stop()
-        _running.discard(self)
+        running.discard(self)
 
 
-@dataclass(frozen=True, slots=True)
-class DiscoveryOptions:
-    """How a sidecar asks a control plane."""
-
-    address: str
-    """`HOST:PORT` of the control plane."""
-    node: Mapping[str, object]
-    """Who asks: `id`, `cluster`, `metadata`, `locality`, `version`."""
-    token: str | None = None
-    """File of the token that proves it."""
-    access_log: Mapping[str, object] | None = None
-    """In place of the mesh's access log."""
-    wait_ms: int = 2_000
-    """How long a request for an unknown host waits for an answer."""
-    unused_ms: int = 600_000
-    """Hosts that were not called for so long are dropped."""
-    file: str | None = None
-    """For what was in force, to begin with when the control plane does not answer."""
-
-
-class Notice(NamedTuple):
-    """Something that happened, for people."""
-
-    is_bad: bool
-    text: str
-
-
-class Discovery:
-    """A client of a control plane. What is in force stays in force, whatever that one does."""
-
-    def __init__(self, options: DiscoveryOptions) -> None:
-        """Reads what was kept from before, and begins to connect.
-
-        Raises:
-            StartFailed: Its thread cannot be started.
-        """
-        self.native = _native.Discovery(json.dumps(asdict(options)).encode())
-        """What `Proxy` takes."""
-        _running.add(self)
-
-    def first(self, within_seconds: float) -> str | None:
-        """Waits until it is known what the sidecar is; signal handlers run meanwhile.
-
-        Returns `control` when the control plane has said so, `disk` when it did in an earlier
-        life and does not in time, `None` when neither.
-        """
-        return self.native.first(within_seconds)
-
-    def about(self) -> Mapping[str, Any]:
-        """Returns what is said of the sidecar itself.
-
-        `revision`, `settings` of the mesh, and `services`, `workloads` and `groups` that it
-        belongs to.
-        """
-        about: dict[str, Any] = json.loads(self.native.about())
-        return about
-
-    def try_out(self, node: bytes) -> bytes:
-        """Returns the part of the mesh that is known, as JSON, without what cannot be in force.
-
-        Raises:
-            NativeError: It was stopped.
-        """
-        return self.native.try_out(node)
-
-    def tell(self, why: str | None) -> None:
-        """Tells the health of the application: `None` is healthy, else why it is not."""
-        self.native.tell(why)
-
-    def leave(self) -> None:
-        """Says that the workload leaves: it is not to be called any more."""
-        self.native.leave()
-
-    def status(self) -> Mapping[str, Any]:
-        """Returns whether the control plane answers, what is in force of it, what was refused."""
-        status: dict[str, Any] = json.loads(self.native.status())
-        return status
-
-    def take_notices(self) -> list[Notice]:
-        """Returns what people are to be told that has happened since the last call."""
-        return [Notice(*one) for one in self.native.take_notices()]
+class Stops(Protocol):
+    """Something with threads of its own."""
 
     def stop(self) -> None:
-        """Ends. What it put in force stays."""
-        self.native.stop()
-        _running.discard(self)
+        """Ends them."""
+        ...
 
 
 # Stopped before the interpreter ends: their threads would have nothing to attach to.
-_running: WeakSet[Proxy | ControlPlane | Discovery] = WeakSet()
+running: WeakSet["Stops"] = WeakSet()
 
 
 @atexit.register
 def _stop_all() -> None:
-    for running in list(_running):
-        running.stop()
+    for one in list(running):
+        one.stop()
 
 
 def serve_plugin(connection: PluginConnection, hooks: Iterable[Registered]) -> None:

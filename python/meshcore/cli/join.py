@@ -22,7 +22,7 @@ from meshcore.control.report import Report
 from meshcore.control.settings import Joining, Launch, Settings
 from meshcore.control.succession import Succession
 from meshcore.errors import MeshcoreError, StartFailed
-from meshcore.native import Discovery, DiscoveryOptions
+from meshcore.native_discovery import Discovery, DiscoveryOptions
 from meshcore.sources.watch import Watch
 from meshcore.telemetry.scrape import exposition
 

@@ -11,8 +11,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from meshcore import __version__
+from meshcore.cli.joining import joining_of
 from meshcore.cli.where import MeshOption, StateOption, mesh_of, state_of
-from meshcore.control.settings import Files, Joining, Ports, Settings, Wanted
+from meshcore.control.settings import Files, Ports, Settings, Wanted
 from meshcore.errors import InvalidUnit
 from meshcore.units import duration_ms
 
@@ -285,7 +286,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     With --supervise a small process stays above the sidecar and keeps its sockets: when the
     sidecar dies, connections wait for the next one.
     """
-    joining = _joining(control, token, group, discovery_wait, discovery_unused)
+    joining = joining_of(control, token, group, discovery_wait, discovery_unused)
     where = mesh_of(mesh) if joining is None else None
     if joining is not None and mesh is not None:
         raise typer.BadParameter(
@@ -323,27 +324,6 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         above = {"takeover": takeover, "command": command or [], "proxy_variables": names}
         _become("supervise", settings.to_json(), json.dumps(above))
     _become("sidecar", settings.to_json(), json.dumps({"takeover": takeover}))
-
-
-def _joining(
-    control: str | None, token: Path | None, group: str | None, wait: str, unused: str
-) -> Joining | None:
-    if control is None:
-        if token or group:
-            hint = "--token" if token else "--group"
-            raise typer.BadParameter("is for a control plane: say --control", param_hint=hint)
-        return None
-    is_plain, address = control.startswith("http://"), control.removeprefix("http://")
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
-        raise typer.BadParameter(f"{control!r} is not HOST:PORT", param_hint="--control")
-    if is_plain and host.strip("[]") not in {"localhost", "::1"} and not host.startswith("127."):
-        raise typer.BadParameter(
-            "plain text is for this host alone: say HOST:PORT without http://",
-            param_hint="--control",
-        )
-    path = str(token.absolute()) if token else None
-    return Joining(address, is_plain, path, group, duration_ms(wait), duration_ms(unused))
 
 
 def _become(program: str, *arguments: str) -> NoReturn:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from threading import Thread
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meshcore.cli.banner import banner
 from meshcore.cli.exits import Exit
@@ -33,10 +33,13 @@ from meshcore.control.settings import Launch, Settings
 from meshcore.control.succession import Succession
 from meshcore.control.takeover import NobodyRuns, Workload
 from meshcore.errors import ConfigError, MeshcoreError, PluginRejected, StartFailed
-from meshcore.native import Discovery, Options, Proxy
+from meshcore.native import Options, Proxy
 from meshcore.plugin.registry import Registered
 from meshcore.sources.watch import Change, Watch
 from meshcore.telemetry.scrape import exposition
+
+if TYPE_CHECKING:
+    from meshcore.native_discovery import Discovery
 
 _log = logging.getLogger("meshcore")
 
@@ -293,7 +296,7 @@ def begin_with(  # noqa: PLR0913, PLR0917 - each is a part of its own, given onc
     hooks: Iterable[Registered],
     succession: Succession,
     renewal: Renewal | None = None,
-    discovery: Discovery | None = None,
+    discovery: "Discovery | None" = None,
 ) -> tuple[Renewal, Proxy]:
     """Gets a certificate, if there is none yet, and starts the data plane.
 
