@@ -108,10 +108,8 @@ class Given:
 class Issues(Protocol):
     """What gives certificates."""
 
-    @property
-    def retry_seconds(self) -> float:
-        """How long to wait after it gave none."""
-        ...
+    retry_seconds: ClassVar[float]
+    """How long to wait after it gave none."""
 
     def issue(self) -> tuple[Materials, Callable[[], bool]]:
         """Returns a certificate with its key and trust, and what tells when it is old.

@@ -338,3 +338,6 @@ fn add(mesh: &mut Mesh, asked: &mut Vec<String>, (name, resource): (&str, &Resou
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

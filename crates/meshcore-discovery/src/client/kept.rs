@@ -84,6 +84,7 @@ pub(super) fn read(path: &Path, node: &str) -> Result<Option<Change>, String> {
     let damaged = || "it is damaged".to_owned();
     let mut lines = whole.split(|byte| *byte == b'\n');
     let (head, body) = lines.next().zip(lines.next()).ok_or_else(damaged)?;
+    lines.next().ok_or_else(damaged)?; // the end of the second line
     let head: Head = serde_json::from_slice(head).map_err(|_| damaged())?;
     if head.format != FORMAT {
         return Err(format!("its format is {}, and this meshcore reads {FORMAT}", head.format));
@@ -106,4 +107,63 @@ pub(super) fn read(path: &Path, node: &str) -> Result<Option<Change>, String> {
 fn sha256(data: &[u8]) -> String {
     let digest = digest(&SHA256, data);
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::take::TakeAll;
+
+    fn held() -> Held {
+        let mut held = Held::new(None);
+        let found = |name: &str| Given {
+            name: name.into(),
+            version: "v".into(),
+            value: br#"{"found": ["a"]}"#.as_slice().into(),
+        };
+        let given = vec![found("self"), found("host/a")];
+        held.put(Change { revision: "7".into(), given, removed: Vec::new() }, &mut TakeAll);
+        held
+    }
+
+    fn written() -> (tempfile::TempDir, std::path::PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("below/web.json");
+        write(&path, "node", &held()).unwrap();
+        (directory, path)
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let (directory, path) = written();
+        let change = read(&path, "node").unwrap().unwrap();
+        assert_eq!((change.revision.as_str(), change.given.len()), ("7", 2));
+        let mut again = Held::new(None);
+        again.put(change, &mut TakeAll);
+        assert_eq!(again.versions(), held().versions());
+        assert_eq!(again.found("host/a"), held().found("host/a"));
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left");
+        drop(directory);
+    }
+
+    #[test]
+    fn a_file_that_was_touched_is_not_used() {
+        let (_directory, path) = written();
+        let whole = fs::read(&path).unwrap();
+        for at in (0..whole.len()).step_by(7) {
+            let mut bad = whole.clone();
+            bad[at] ^= 1;
+            fs::write(&path, &bad).unwrap();
+            assert!(read(&path, "node").is_err(), "byte {at}");
+            fs::write(&path, &whole[..at]).unwrap();
+            assert!(read(&path, "node").is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_node_is_not_used() {
+        let (_directory, path) = written();
+        assert!(read(&path, "other").unwrap_err().contains("of node"));
+        assert!(read(&path.with_extension("none"), "node").unwrap().is_none());
+    }
 }
