@@ -1,10 +1,10 @@
-"""The only module that touches the extension: typed calls, plain values."""
+"""The data plane and the control plane: typed calls to the extension, plain values."""
 
 import atexit
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from weakref import WeakSet
 
 from meshcore import _native
@@ -21,9 +21,12 @@ from meshcore.plugin.request import Headers, Record, Request, Response
 
 if TYPE_CHECKING:
     from meshcore._native import _FamilyTuple, _SampleTuple  # pyright: ignore[reportPrivateUsage]
+    from meshcore.native_discovery import Discovery
 
 __all__ = [
     "Authority",
+    "ControlOptions",
+    "ControlPlane",
     "Family",
     "HistogramValue",
     "Issued",
@@ -56,6 +59,24 @@ class Options:
     """How long requests may go on after a drain began."""
     version: str = "unknown"
     """Shown in `istio_build` and on the admin port."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlOptions:
+    """How a control plane runs."""
+
+    state: str
+    """Directory in which registrations are kept; it must be there."""
+    plain: str | None = None
+    """Loopback address for sidecars in plain text, with its port; port 0 takes a free one."""
+    trust_domain: str = "cluster.local"
+    """With the next two: what holds until the resource `settings/mesh` says it."""
+    root_namespace: str = "istio-system"
+    domain: str = "cluster.local"
+    version: str = "unknown"
+    """Shown in the status."""
+    grace_ms: int = 30_000
+    """How long a workload stays whose stream is gone."""
 
 
 class HistogramValue(NamedTuple):
@@ -113,6 +134,7 @@ class Proxy:
         hooks: Iterable[Registered] = (),
         materials: Materials | None = None,
         listeners: Iterable[Listener] = (),
+        discovery: "Discovery | None" = None,
     ) -> None:
         """Binds, starts all threads, and returns when it accepts.
 
@@ -124,6 +146,8 @@ class Proxy:
             materials: Certificate, key and trust; without them there is no mutual TLS.
             listeners: Sockets of another process that it accepts on as well, from now on. The
                 caller closes the descriptors.
+            discovery: Whom to ask for hosts that the mesh does not have, because it is the part
+                that `Discovery.try_out` returned. Its changes are put in force from now on.
 
         Raises:
             SnapshotRejected: The model cannot be put in force.
@@ -139,9 +163,10 @@ class Proxy:
         )
         native_hooks = _hooks(hooks)
         self._native = _native.Proxy(
-            mesh, node, described.encode(), native_hooks, materials, list(listeners)
-        )
-        _running.add(self)
+            mesh, node, described.encode(), native_hooks, materials, list(listeners),
+            None if discovery is None else discovery.native,
+        )  # fmt: skip
+        running.add(self)
 
     def apply(self, mesh: bytes, hooks: Iterable[Registered] | None = None) -> int:
         """Puts a mesh in force, with other hooks if some are given; returns its revision.
@@ -151,6 +176,14 @@ class Proxy:
             StaleRevision: Something newer is in force; nothing has changed.
         """
         return self._native.apply(mesh, None if hooks is None else _hooks(hooks))
+
+    def change_hooks(self, hooks: Iterable[Registered], discovery: "Discovery") -> int:
+        """Puts other hooks in force, with what `discovery` holds; returns its revision.
+
+        Raises:
+            SnapshotRejected: They cannot be put in force; nothing has changed.
+        """
+        return self._native.change_hooks(_hooks(hooks), discovery.native)
 
     def rotate(self, materials: Materials) -> None:
         """Uses another certificate and trust for all handshakes from now on."""
@@ -221,17 +254,85 @@ class Proxy:
     def stop(self) -> None:
         """Ends at once. Requests that are being carried are cut off."""
         self._native.stop()
-        _running.discard(self)
+        running.discard(self)
+
+
+class ControlPlane:
+    """A control plane for sidecars: the mesh, who is connected, and who registered.
+
+    Sidecars that connect wait for the first `update`: before it, nothing is known, which is not
+    the same as an empty mesh.
+    """
+
+    def __init__(self, options: ControlOptions) -> None:
+        """Reads the registry, binds, and returns when it accepts.
+
+        Raises:
+            StartFailed: The registry cannot be read, or an address cannot be had.
+        """
+        self._native = _native.ControlPlane(json.dumps(asdict(options)).encode())
+        running.add(self)
+
+    def update(
+        self, revision: int, changed: Sequence[tuple[str, bytes]], removed: Sequence[str] = ()
+    ) -> None:
+        """Puts resources in place and removes others, and tells those whom it concerns.
+
+        Args:
+            revision: Greater than any before.
+            changed: Names of resources with the JSON of `meshcore_model::Resource`.
+            removed: Names of resources that are gone; unknown ones are passed over.
+
+        Raises:
+            SnapshotRejected: A resource cannot be taken, by its name; nothing has changed.
+            StaleRevision: The revision is not greater; nothing has changed.
+        """
+        self._native.update(revision, changed, removed)
+
+    def addresses(self) -> Mapping[str, str | None]:
+        """Returns where it listens, by purpose; port 0 has become the port that was taken."""
+        addresses: dict[str, str | None] = json.loads(self._native.addresses())
+        return addresses
+
+    def status(self) -> Mapping[str, object]:
+        """Returns what holds, each client, and each workload that registered.
+
+        `revision` is None before the first update. Of `clients`, each has what it is (`id`,
+        `namespace`, `workload`, `service`, `identity`, `agent`, `addresses`), `keys`,
+        `sent_revision`, `acknowledged_revision`, `is_current`, and `refused` (`name`, `version`,
+        `reason`). Of `workloads`, each has `name`, `service`, `address`, `identity`,
+        `is_healthy`, `is_connected` and `gone_ms`. `holding` says that workloads that are gone
+        are kept, because most are.
+        """
+        status: dict[str, object] = json.loads(self._native.status())
+        return status
+
+    def metrics(self) -> bytes:
+        """Returns all metrics in Prometheus' text format."""
+        return self._native.metrics()
+
+    def stop(self) -> None:
+        """Ends all streams. Registrations are kept for the next start."""
+        self._native.stop()
+        running.discard(self)
+
+
+class Stops(Protocol):
+    """Something with threads of its own."""
+
+    def stop(self) -> None:
+        """Ends them."""
+        ...
 
 
 # Stopped before the interpreter ends: their threads would have nothing to attach to.
-_running: WeakSet[Proxy] = WeakSet()
+running: WeakSet["Stops"] = WeakSet()
 
 
 @atexit.register
 def _stop_all() -> None:
-    for proxy in list(_running):
-        proxy.stop()
+    for one in list(running):
+        one.stop()
 
 
 def serve_plugin(connection: PluginConnection, hooks: Iterable[Registered]) -> None:

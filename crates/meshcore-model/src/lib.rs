@@ -8,6 +8,7 @@
 mod authorization;
 mod failure;
 mod gateway;
+mod group;
 mod hook;
 mod identity;
 mod labels;
@@ -30,6 +31,7 @@ pub use failure::{Failure, Flag, Flags, Kind};
 pub use gateway::{CertificateSource, ClientProof, Credential, Gateway, GatewayHost};
 pub use gateway::{GatewayProtocol, GatewayServer, Secret, ServerTls, ServerTlsMode, TlsVersion};
 pub use gateway::{covers, narrower};
+pub use group::{Probe, ProbeCheck, WorkloadGroup};
 pub use hook::{Attribute, Hook, HookAnswer, HookMode, HookStage};
 pub use identity::{Identity, InvalidIdentity};
 pub use labels::{LabelIds, ServiceLabels, WorkloadLabels};

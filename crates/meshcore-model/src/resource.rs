@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{Authorization, Credential, Gateway, PeerAuth, Route, Service, Settings};
-use crate::{TrafficPolicy, Workload};
+use crate::{TrafficPolicy, Workload, WorkloadGroup};
 
 /// One resource of the mesh. As JSON it is an object with one field, the kind in `snake_case`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub enum Resource {
     Gateway(Box<Gateway>),
     /// A certificate and its key; only for gateways of its namespace.
     Credential(Box<Credential>),
+    /// What workloads that register themselves have in common.
+    WorkloadGroup(Box<WorkloadGroup>),
     /// The names of the resources that a key stands for, in order; none when there is nothing.
     Found(Vec<String>),
 }

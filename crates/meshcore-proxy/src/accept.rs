@@ -148,7 +148,12 @@ async fn serve(
     };
     let stream = Stream::Tcp(stream);
     let accepted = match purpose {
-        Purpose::Outbound => Some(accept_outbound(worker, client, stream)),
+        Purpose::Outbound => {
+            if let Some(original) = original {
+                Box::pin(worker.discover_destination(original.ip())).await;
+            }
+            Some(accept_outbound(worker, client, stream))
+        }
         // Boxed one by one, so that what a stage alone needs is gone after it.
         Purpose::Inbound => match Box::pin(accept_inbound(worker, client, (stream, wait))).await {
             Some(Inbound::Mesh(hailed)) => Box::pin(accept_mtls(worker, hailed, wait)).await,

@@ -190,6 +190,7 @@ impl Control {
             "clusters": snapshot.clusters().count(),
             "certificate": describe::certificate(&self.shared),
             "gateway": describe::gateway(&self.shared),
+            "control_plane": self.shared.discovery.as_ref().map(|discovery| discovery.status()),
         })
     }
 

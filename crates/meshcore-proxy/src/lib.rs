@@ -20,6 +20,7 @@ mod converse;
 mod counted;
 mod detect;
 mod dial;
+pub mod discovery;
 mod dns;
 mod exchange;
 mod forward;

@@ -1,5 +1,6 @@
 //! The data plane of one process: started, changed, drained and ended from outside.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -22,6 +23,7 @@ use crate::accept::accept_all;
 use crate::access::AccessLog;
 use crate::bind::{Bound, Taken, WorkerListeners};
 use crate::control::{self, Control};
+use crate::discovery::Discovery;
 use crate::gateway::{Listeners, keep_listening};
 use crate::hooks::HookHost;
 use crate::shared::{Refused, Shared};
@@ -37,6 +39,8 @@ pub struct Options {
     pub drain: Duration,
     /// Version, for `istio_build` and the admin page.
     pub version: String,
+    /// Who knows more of the mesh; `None` when what is applied is all of it.
+    pub discovery: Option<Arc<dyn Discovery>>,
 }
 
 /// What a process is told to do.
@@ -168,7 +172,9 @@ impl Proxy {
             listeners.prepare(&snapshot).map_err(|error| StartError::Gateway(error.to_string()))?;
         let gateway = snapshot.gateway.clone();
         let listen = (listen, listeners);
-        let shared = Arc::new(Shared::new((snapshot, hooks), tls, registry, host, listen));
+        let mut shared = Shared::new((snapshot, hooks), tls, registry, host, listen);
+        shared.discovery.clone_from(&options.discovery);
+        let shared = Arc::new(shared);
         if let Some(gateway) = &gateway {
             shared.terminations.prepare(gateway);
         }
@@ -264,6 +270,12 @@ impl Proxy {
     /// All native metrics as families of samples.
     pub fn totals(&self) -> Totals {
         self.shared.registry.totals()
+    }
+
+    /// What the services have carried for the application since the start, by host: requests,
+    /// connections and bytes together, which only grow while it is called.
+    pub fn carried(&self) -> HashMap<String, u64> {
+        self.shared.registry.carried()
     }
 
     /// What people are to be told that has happened since the last call: a line each.

@@ -13,6 +13,7 @@ use meshcore_snapshot::{Snapshot, VirtualHost, WeightedDestination};
 
 use crate::ask::{Wish, misplaced};
 use crate::client::Direction;
+use crate::discovery::{Answer, MAX_QUESTIONS};
 use crate::exchange::Exchange;
 use crate::gateway::find_host;
 use crate::hooks::RouteTo;
@@ -27,6 +28,15 @@ pub(crate) struct Routed<'s> {
     pub(crate) matched: Option<Matched<'s>>,
     /// Port the request was sent to.
     pub(crate) port: u16,
+}
+
+/// What routing came to.
+#[derive(Debug)]
+pub(crate) enum Way<'s> {
+    /// It is known where the request goes.
+    To(Routed<'s>),
+    /// The control plane was asked: the request is routed again when it has answered.
+    Asked(Answer),
 }
 
 /// Where a request goes.
@@ -90,10 +100,10 @@ pub(crate) async fn route<'s>(
     walk: &mut Walk<'_>,
     snapshot: &'s Snapshot,
     exchange: &mut Exchange<'_>,
-) -> Result<Routed<'s>, Failure> {
+) -> Result<Way<'s>, Failure> {
     normalize(snapshot, exchange.head)?;
     match walk.client.direction {
-        Direction::Inbound => route_inbound(walk, snapshot),
+        Direction::Inbound => route_inbound(walk, snapshot).map(Way::To),
         Direction::Outbound => route_outbound(walk, snapshot, exchange.head).await,
         Direction::Gateway => route_gateway(walk, snapshot, exchange.head).await,
     }
@@ -133,33 +143,49 @@ async fn route_gateway<'s>(
     walk: &mut Walk<'_>,
     snapshot: &'s Snapshot,
     head: &mut RequestHead,
-) -> Result<Routed<'s>, Failure> {
+) -> Result<Way<'s>, Failure> {
     let is_tls = walk.client.entrance.as_ref().is_some_and(|entrance| entrance.is_tls());
     head.set_scheme(if is_tls { Scheme::Https } else { Scheme::Http }); // whatever it says itself
     let found = find_host(walk.client, snapshot, head)?;
-    let routed = route_to_service(walk, snapshot, head, found).await?;
-    if let To::Cluster(cluster, _) = routed.to {
+    let way = route_to_service(walk, snapshot, head, found).await?;
+    if let Way::To(Routed { to: To::Cluster(cluster, _), .. }) = way {
         walk.record.service = Some(Arc::clone(&cluster.service));
     }
-    Ok(routed)
+    Ok(way)
 }
 
 async fn route_outbound<'s>(
     walk: &mut Walk<'_>,
     snapshot: &'s Snapshot,
     head: &RequestHead,
-) -> Result<Routed<'s>, Failure> {
+) -> Result<Way<'s>, Failure> {
     match snapshot.outbound.http(head.authority(), walk.client.original) {
         Lookup::Found { vhost, port } => {
             walk.record.service = Some(Arc::clone(&vhost.service));
             route_to_service(walk, snapshot, head, (vhost, port)).await
         }
-        Lookup::Unknown { port } | Lookup::UnknownPort { port, .. } => {
-            pass_through(walk, snapshot, head, port).await
+        Lookup::Unknown { port } => match walk.ask_control_plane(head.authority()) {
+            Some(answer) => Ok(Way::Asked(answer)),
+            None => pass_through(walk, snapshot, head, port).await.map(Way::To),
+        },
+        Lookup::UnknownPort { port, .. } => {
+            pass_through(walk, snapshot, head, port).await.map(Way::To)
         }
         Lookup::Malformed => {
             Err(Failure::because(Kind::BadRequest, "authority is not host[:port]"))
         }
+    }
+}
+
+impl Walk<'_> {
+    /// Asks the control plane for a host that the snapshot does not know. `None` when there is
+    /// nothing to wait for.
+    fn ask_control_plane(&mut self, authority: &[u8]) -> Option<Answer> {
+        if self.questions >= MAX_QUESTIONS {
+            return None;
+        }
+        self.questions = self.questions.saturating_add(1);
+        self.worker.ask_authority(authority)
     }
 }
 
@@ -168,9 +194,9 @@ async fn route_to_service<'s>(
     snapshot: &'s Snapshot,
     head: &RequestHead,
     (vhost, port): (&'s VirtualHost, u16),
-) -> Result<Routed<'s>, Failure> {
-    if let Some(cluster) = ask_hooks(walk, snapshot, head, (vhost, port)).await? {
-        return Ok(Routed { to: To::Cluster(cluster, None), matched: None, port });
+) -> Result<Way<'s>, Failure> {
+    if let Some(way) = ask_hooks(walk, snapshot, head, (vhost, port)).await? {
+        return Ok(way);
     }
     let matched = select_route(vhost, port, &Asked(head)).ok_or(Kind::NoRoute)?;
     let rule = matched.rule;
@@ -185,7 +211,7 @@ async fn route_to_service<'s>(
             To::Cluster(snapshot.cluster(cluster), Some(chosen))
         }
     };
-    Ok(Routed { to, matched: Some(matched), port })
+    Ok(Way::To(Routed { to, matched: Some(matched), port }))
 }
 
 /// Asks the hooks that choose destinations; the first with an opinion decides.
@@ -194,7 +220,7 @@ async fn ask_hooks<'s>(
     snapshot: &'s Snapshot,
     head: &RequestHead,
     (vhost, port): (&'s VirtualHost, u16),
-) -> Result<Option<&'s Arc<Cluster>>, Failure> {
+) -> Result<Option<Way<'s>>, Failure> {
     if snapshot.hooks.of(HookStage::Route).is_empty() {
         return Ok(None);
     }
@@ -205,9 +231,15 @@ async fn ask_hooks<'s>(
             Wish::Edits(_) => return Err(misplaced(hook)),
             Wish::RouteTo(wanted) => {
                 walk.record.route = Some(Arc::from(hook.hook.name.as_str()));
-                return find_cluster(snapshot, vhost, port, &wanted)
-                    .map(Some)
-                    .ok_or_else(|| no_such_cluster(&hook.hook.name, &wanted));
+                if let Some(cluster) = find_cluster(snapshot, vhost, port, &wanted) {
+                    let to = To::Cluster(cluster, None);
+                    return Ok(Some(Way::To(Routed { to, matched: None, port })));
+                }
+                let host = wanted.host.as_deref().map(str::as_bytes);
+                return match host.and_then(|host| walk.ask_control_plane(host)) {
+                    Some(answer) => Ok(Some(Way::Asked(answer))),
+                    None => Err(no_such_cluster(&hook.hook.name, &wanted)),
+                };
             }
         }
     }

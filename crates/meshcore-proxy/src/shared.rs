@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use crate::access::AccessLog;
 use crate::control::with_first_answers;
+use crate::discovery::Discovery;
 use crate::gateway::{ListenError, Listeners, Terminations};
 use crate::hooks::HookHost;
 use crate::overload::Overload;
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) listeners: Listeners,
     pub(crate) registry: Registry,
     pub(crate) hooks: Arc<dyn HookHost>,
+    /// Who knows more of the mesh; `None` when all of it is in the snapshot.
+    pub(crate) discovery: Option<Arc<dyn Discovery>>,
     pub(crate) access: RwLock<Option<Arc<AccessLog>>>,
     /// Where we listen.
     pub(crate) listen: Listen,
@@ -84,6 +87,7 @@ impl Shared {
             listeners,
             registry,
             hooks,
+            discovery: None,
             access: RwLock::new(None),
             listen,
             overload: Overload::default(),

@@ -180,6 +180,9 @@ impl Worker {
         if let Some(known) = known {
             return Arc::clone(known);
         }
+        if let Some(discovery) = &self.shared.discovery {
+            discovery.ask_peer(client.peer.ip());
+        }
         let mut strangers = self.strangers.borrow_mut();
         if let Some(known) = strangers.get(identity) {
             return Arc::clone(known);

@@ -1,11 +1,14 @@
 //! Errors of the data plane as Python's exceptions. They are defined in `meshcore.errors`, so
 //! that Python can raise them too.
 
+use meshcore_discovery::server::UpdateError;
 use meshcore_model::InvalidIdentity;
 use meshcore_proxy::{ApplyError, StartError};
 use meshcore_tls::MaterialsError;
 use meshcore_tls::ca::CaError;
 use pyo3::prelude::*;
+
+use crate::control_plane::ControlStartError;
 
 mod imported {
     use pyo3::import_exception;
@@ -43,10 +46,17 @@ pub(crate) enum Error {
     /// There are no descriptors for the sockets that are to be handed over.
     #[error("the sockets cannot be handed over: {0}")]
     Sockets(std::io::Error),
+    /// The thread of the client of a control plane cannot be started.
+    #[error("the client of the control plane does not start: {0}")]
+    Client(std::io::Error),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    #[error(transparent)]
+    Control(#[from] ControlStartError),
+    #[error(transparent)]
+    Update(#[from] UpdateError),
     #[error(transparent)]
     Materials(#[from] MaterialsError),
     #[error(transparent)]
@@ -62,9 +72,12 @@ impl From<Error> for PyErr {
             Error::Json { .. } | Error::Start(StartError::Rejected(_)) => {
                 SnapshotRejected::new_err(text)
             }
-            Error::Apply(ApplyError::Rejected(_) | ApplyError::Gateway(_)) => {
-                SnapshotRejected::new_err(text)
+            Error::Apply(ApplyError::Rejected(_) | ApplyError::Gateway(_))
+            | Error::Update(UpdateError::Refused { .. }) => SnapshotRejected::new_err(text),
+            Error::Update(UpdateError::Stale { offered, current }) => {
+                StaleRevision::new_err((offered, current))
             }
+            Error::Control(_) => StartFailed::new_err(text),
             Error::Apply(ApplyError::Stale(stale)) => {
                 StaleRevision::new_err((stale.offered, stale.current))
             }
@@ -75,7 +88,8 @@ impl From<Error> for PyErr {
                 | StartError::Moved { .. }
                 | StartError::AccessLog(_)
                 | StartError::Thread(_),
-            ) => StartFailed::new_err(text),
+            )
+            | Error::Client(_) => StartFailed::new_err(text),
             Error::Materials(_) | Error::Authority(_) | Error::Identity(_) => {
                 CertificateError::new_err(text)
             }

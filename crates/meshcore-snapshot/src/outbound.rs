@@ -24,6 +24,8 @@ pub struct Outbound {
     /// Suffixes of wildcard hosts, without `*.`.
     pub(crate) suffixes: Map<Box<[u8]>, Arc<VirtualHost>>,
     pub(crate) any: Option<Arc<VirtualHost>>,
+    /// Wildcards whose names are in `exact`, one by one as they were asked for.
+    pub(crate) wild: Vec<Arc<VirtualHost>>,
     pub(crate) tcp: TcpTable,
 }
 
@@ -146,9 +148,14 @@ impl Outbound {
         (!vhost.addresses.is_empty()).then_some(&*vhost.addresses)
     }
 
+    /// Whether services have this address.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.addresses.contains_key(&address.to_canonical())
+    }
+
     /// All hosts, each once.
     pub fn hosts(&self) -> impl Iterator<Item = &Arc<VirtualHost>> {
-        let wild = self.suffixes.values().chain(&self.any);
+        let wild = self.suffixes.values().chain(&self.any).chain(&self.wild);
         let exact = self.exact.iter().filter(|(name, vhost)| ***name == *vhost.host.as_bytes());
         exact.map(|(_, vhost)| vhost).chain(wild)
     }

@@ -52,6 +52,7 @@ impl Sidecar {
                 workers: 1,
                 drain: Duration::from_secs(5),
                 version: "test".to_owned(),
+                discovery: None,
             },
             taken: Vec::new(),
         }

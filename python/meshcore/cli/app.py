@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 COMMANDS = {
     "demo": "Show a whole mesh on this machine, with a tour.",
     "run": "Run a sidecar beside a service.",
+    "control": "Run the control plane of a mesh.",
     "analyze": "Find mistakes in documents before they are in force.",
     "expand": "Show the Istio documents that a short form stands for.",
     "status": "Show the sidecars of a mesh: state, revision, refusals, certificates.",

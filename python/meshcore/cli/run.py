@@ -12,6 +12,7 @@ import typer
 
 from meshcore import __version__
 from meshcore.cli import intercept_options as options
+from meshcore.cli.joining import joining_of
 from meshcore.cli.where import MeshOption, StateOption, mesh_of, state_of
 from meshcore.control.interception.capture import USER
 from meshcore.control.redirect import has_ipv6
@@ -223,6 +224,46 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
             help="Take the sockets over from the running sidecar of this workload, which drains.",
         ),
     ] = False,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            envvar=_env("CONTROL"),
+            metavar="HOST:PORT",
+            help="Control plane that says what the mesh is, in place of documents;"
+            " http://HOST:PORT calls it in plain text, on this host.",
+        ),
+    ] = None,
+    token: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=_env("TOKEN"),
+            exists=True,
+            dir_okay=False,
+            help="File of the token that the control plane knows the sidecar by.",
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(envvar=_env("GROUP"), help="WorkloadGroup that the workload registers with."),
+    ] = None,
+    discovery_wait: Annotated[
+        str,
+        typer.Option(
+            envvar=_env("DISCOVERY_WAIT"),
+            callback=_duration,
+            metavar="DURATION",
+            help="How long the first request to a host waits for the control plane.",
+        ),
+    ] = "2s",
+    discovery_unused: Annotated[
+        str,
+        typer.Option(
+            envvar=_env("DISCOVERY_UNUSED"),
+            callback=_duration,
+            metavar="DURATION",
+            help="After how long without calls a host is dropped.",
+        ),
+    ] = "10m",
     supervise: Annotated[
         bool,
         typer.Option(
@@ -297,7 +338,14 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     With --intercept the kernel redirects all connections of this host, or container, to the
     sidecar. A small process stays above it, as root, and takes the redirections out in the end.
     """
-    where = mesh_of(mesh)
+    joining = joining_of(control, token, group, discovery_wait, discovery_unused)
+    where = mesh_of(mesh) if joining is None else None
+    if joining is not None and mesh is not None:
+        raise typer.BadParameter(
+            "the control plane has the documents: leave one of them out",
+            param_hint="--mesh, --control",
+        )
+    home = state_of(where or Path("mesh.yaml").absolute(), state)
     is_intercepted = intercept or intercepted
     has_dns = is_intercepted if dns is None else dns
     above_all = None
@@ -307,17 +355,18 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
                  intercept_outbound_ranges, intercept_exclude_outbound_ranges)  # fmt: skip
         wanted = options.for_run(lists)
         by = options.backend(intercept_backend)
-        needed = [where, *(path for path in (cert, key, ca, crl, *(plugin or ())) if path)]
-        user = options.user_and_group(intercept_user, state_of(where, state), needed)
+        needed = [path for path in (where, token, cert, key, ca, crl, *(plugin or ())) if path]
+        user = options.user_and_group(intercept_user, home, needed)
         above_all = options.above(wanted, by, user)
     settings = Settings(
         wanted=Wanted(
             _which(service, gateway), namespace, version, _address(address), name,
             service_account, tuple(port or ()), not no_inbound, is_gateway=gateway is not None,
         ),
-        mesh=str(where),
+        mesh=str(where) if joining is None else joining.address,
         version=__version__,
-        state=str(state_of(where, state)),
+        state=str(home),
+        joining=joining,
         ports=Ports(
             outbound_port, inbound_port, hbone_port, admin_port, health_port, metrics_port,
             dns_port if has_dns else None,

@@ -45,3 +45,8 @@ def state_of(mesh: Path, given: Path | None = None) -> Path:
     if given:
         return given.absolute()
     return (mesh if mesh.is_dir() else mesh.parent) / ".meshcore"
+
+
+def plane_state_of(mesh: Path, given: Path | None = None) -> Path:
+    """Returns the directory that belongs to the control plane of a mesh."""
+    return given.absolute() if given else state_of(mesh) / "control"

@@ -1,5 +1,6 @@
 """Text that somebody else has read: this room does no I/O."""
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,6 +29,16 @@ class Source:
             UnicodeDecodeError: The data is not UTF-8.
         """
         return self.data if isinstance(self.data, str) else self.data.decode("utf-8-sig")
+
+    @cached_property
+    def digest(self) -> bytes:
+        """A number of its name and text, which no other has."""
+        digest = hashlib.blake2b(digest_size=16)
+        for part in (self.name, self.data):
+            # The name of a file may be any bytes, which Python writes as surrogates.
+            data = part if isinstance(part, bytes) else part.encode(errors="surrogatepass")
+            digest.update(len(data).to_bytes(8, "big") + data)
+        return digest.digest()
 
     @cached_property
     def _lines(self) -> list[str]:

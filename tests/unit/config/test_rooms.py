@@ -20,7 +20,7 @@ KINDS = [
 def test_the_covered_kinds_are_found():
     assert sorted(KINDS) == [
         "AuthorizationPolicy", "DestinationRule", "Gateway", "MeshConfig", "PeerAuthentication",
-        "Secret", "Service", "ServiceEntry", "VirtualService", "WorkloadEntry",
+        "Secret", "Service", "ServiceEntry", "VirtualService", "WorkloadEntry", "WorkloadGroup",
     ]  # fmt: skip
 
 

@@ -71,10 +71,21 @@ pub(super) async fn open_outbound(
     snapshot: &Snapshot,
     destination: TcpDestination<'_>,
 ) -> Result<Opened, Failure> {
-    let Some(route) = snapshot.outbound.tcp(destination) else {
-        return pass_through(worker, snapshot, destination).await;
+    if let Some(route) = snapshot.outbound.tcp(destination) {
+        return open_route(worker, client, snapshot, route).await;
+    }
+    let answer = match destination {
+        TcpDestination::Authority(authority) => worker.ask_authority(authority),
+        TcpDestination::Address(address) => worker.ask_address(address.ip()),
     };
-    open_route(worker, client, snapshot, route).await
+    if let Some(answer) = answer {
+        answer.wait().await;
+        let snapshot = worker.snapshot();
+        if let Some(route) = snapshot.outbound.tcp(destination) {
+            return open_route(worker, client, &snapshot, route).await;
+        }
+    }
+    pass_through(worker, snapshot, destination).await
 }
 
 /// What came in at a gateway goes where its route leads, and nowhere without one.

@@ -1,5 +1,6 @@
 //! From resources to a snapshot.
 
+mod asked;
 mod authorization;
 mod clusters;
 mod endpoints;
@@ -50,6 +51,10 @@ pub(crate) fn compile(
     let catalog = clusters::Builder::new(&scope, previous, &mut ids, &mut endpoint_ids).build()?;
     let routes = routes::Routes::new(&scope, &catalog)?;
     let outbound = hosts::build(&scope, &catalog, &routes)?;
+    let outbound = match &mesh.asked {
+        Some(asked) => asked::narrow(outbound, asked),
+        None => outbound,
+    };
     let inbound = inbound::build(&scope, &workload)?;
     let gateway = gateway::build(&scope, &catalog)?;
     let peers = peers::build(&scope)?;

@@ -15,7 +15,7 @@ INEFFECTIVE = "IST0131"
 
 def unreachable(document: Document[VirtualService], world: World) -> Iterator[Diagnostic]:
     """Yields what says that a rule, or one of its matches, is never reached."""
-    route = world.route_of.get((document.namespace, document.name))
+    route = world.route_of(document)
     if route is not None and route["origin"] == document.origin():
         yield from _rules(document, "http", route["http"])
         by_name = [rule for rule in route["tcp"] if any(m["sni_hosts"] for m in rule["matches"])]

@@ -4,6 +4,7 @@ They come from blocks that nobody routes. Source of the blocks, and of which ser
 `PILOT_ENABLE_IP_AUTOALLOCATE`.
 """
 
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address
 
@@ -30,13 +31,21 @@ def preferred(document: Document[Model], host: str) -> list[str]:
     return _addresses((document.namespace, host), 0)
 
 
-def settle(services: list[Service]) -> None:
-    """Gives services whose preferred addresses are not free the next ones.
+def settle(services: Sequence[Service]) -> None:
+    """Gives services whose preferred addresses are not free the next ones."""
+    found = settled(services)
+    for service in services:
+        if service["auto_addresses"]:
+            service["auto_addresses"] = found[key_of(service)]
+
+
+def settled(services: Sequence[Service]) -> Mapping[Key, list[str]]:
+    """Returns the addresses of all services that get some, each address once.
 
     The result depends on which services there are, not on their order; one that is added or
     removed moves only those that want what it has.
     """
-    keys = {_key(service) for service in services if service["auto_addresses"]}
+    keys = {key_of(service) for service in services if service["auto_addresses"]}
     taken = {address for service in services for address in service["addresses"]}
     found: dict[Key, list[str]] = {}
     for key in sorted(keys):
@@ -48,12 +57,11 @@ def settle(services: list[Service]) -> None:
             addresses = []
         taken.update(addresses)
         found[key] = addresses
-    for service in services:
-        if service["auto_addresses"]:
-            service["auto_addresses"] = found[_key(service)]
+    return found
 
 
-def _key(service: Service) -> Key:
+def key_of(service: Service) -> Key:
+    """Returns what the addresses of a service are found by."""
     return service["namespace"], service["host"]
 
 

@@ -13,6 +13,7 @@ from meshcore.config.resources.gateway import (
     ServerTls,
     TlsVersion,
 )
+from meshcore.config.resources.group import Check, Probe, WorkloadGroup
 from meshcore.config.resources.mesh import AccessLog, AccessLogFormat, Mesh, Settings
 from meshcore.config.resources.origin import ExportTo, Labels, Origin, StringMatch
 from meshcore.config.resources.route import (
@@ -70,6 +71,7 @@ __all__ = [
     "AuthorizationRule",
     "BlockMatchers",
     "CertificateSource",
+    "Check",
     "Condition",
     "ConnectionPool",
     "Credential",
@@ -98,6 +100,7 @@ __all__ = [
     "PeerAuth",
     "Policy",
     "PortMatchers",
+    "Probe",
     "Protocol",
     "Redirect",
     "RedirectAction",
@@ -121,4 +124,5 @@ __all__ = [
     "TrafficPolicy",
     "ValueMatch",
     "Workload",
+    "WorkloadGroup",
 ]

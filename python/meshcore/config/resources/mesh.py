@@ -3,6 +3,7 @@
 from typing import Literal, TypeAlias, TypedDict
 
 from meshcore.config.resources.gateway import Credential, Gateway
+from meshcore.config.resources.group import WorkloadGroup
 from meshcore.config.resources.route import Retries, Route
 from meshcore.config.resources.security import Authorization, PeerAuth
 from meshcore.config.resources.service import Service, Workload
@@ -47,3 +48,4 @@ class Mesh(TypedDict):
     authorizations: list[Authorization]
     gateways: list[Gateway]
     credentials: list[Credential]
+    workload_groups: list[WorkloadGroup]

@@ -1,5 +1,6 @@
 //! Tests of the whole compiler, by what a request would find.
 
+mod asked;
 mod cells;
 mod clusters;
 mod hosts;
