@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::{mpsc, oneshot};
@@ -27,7 +28,9 @@ const WAITING: usize = 1024;
 /// registrations at a time cost few waits for the disk.
 #[derive(Debug)]
 pub(crate) struct Store {
-    writes: mpsc::Sender<Job>,
+    /// `None` only while it is dropped.
+    writes: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
 }
 
 /// One change of the file.
@@ -60,11 +63,11 @@ impl Store {
         let kept = file.read()?;
         let (writes, jobs) = mpsc::channel(WAITING);
         let path = file.path.clone();
-        std::thread::Builder::new()
+        let writer = std::thread::Builder::new()
             .name("meshcore-registry".into())
             .spawn(move || write_all(&file, jobs))
             .map_err(|error| StoreError { path, what: format!("no thread to write: {error}") })?;
-        Ok((Self { writes }, kept))
+        Ok((Self { writes: Some(writes), writer: Some(writer) }, kept))
     }
 
     /// Writes; when it returns, it is on disk.
@@ -75,8 +78,20 @@ impl Store {
     pub(crate) async fn write(&self, changes: Vec<Write>) -> Result<(), StoreError> {
         let (done, written) = oneshot::channel();
         let ended = || StoreError { path: FILE.into(), what: "the writer has ended".into() };
-        self.writes.send((changes, done)).await.map_err(|_| ended())?;
+        let writes = self.writes.as_ref().ok_or_else(ended)?;
+        writes.send((changes, done)).await.map_err(|_| ended())?;
         written.await.map_err(|_| ended())?
+    }
+}
+
+impl Drop for Store {
+    /// Waits until all is written and the file is closed, so that it can be opened again.
+    fn drop(&mut self) {
+        self.writes = None;
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has told so itself.
+            let _ = writer.join();
+        }
     }
 }
 
@@ -181,3 +196,6 @@ impl File {
         write.commit().map_err(|error| self.error(error))
     }
 }
+
+#[cfg(test)]
+mod tests;
