@@ -59,8 +59,14 @@ impl Store {
     ///
     /// [`StoreError`] when it cannot be read, is damaged, is of another program, or is in use.
     pub(crate) fn open(directory: &Path) -> Result<(Self, Vec<Registration>), StoreError> {
-        let file = File::open(directory.join(FILE))?;
-        let kept = file.read()?;
+        let path = directory.join(FILE);
+        // redb panics on some damages that it does not look for.
+        let opened = std::panic::catch_unwind(|| {
+            let file = File::open(path.clone())?;
+            let kept = file.read()?;
+            Ok((file, kept))
+        });
+        let (file, kept) = opened.unwrap_or_else(|_| Err(damaged(&path, "it cannot be read")))?;
         let (writes, jobs) = mpsc::channel(WAITING);
         let path = file.path.clone();
         let writer = std::thread::Builder::new()
@@ -95,6 +101,14 @@ impl Drop for Store {
     }
 }
 
+fn damaged(path: &Path, why: impl fmt::Display) -> StoreError {
+    let what = format!(
+        "is no registry, or is damaged: {why}; put back a copy, or move the file away, so that \
+         workloads register anew"
+    );
+    StoreError { path: path.to_owned(), what }
+}
+
 fn write_all(file: &File, mut jobs: mpsc::Receiver<Job>) {
     let mut batch = Vec::new();
     while jobs.blocking_recv_many(&mut batch, WAITING) > 0 {
@@ -115,21 +129,21 @@ struct File {
 
 impl File {
     fn open(path: PathBuf) -> Result<Self, StoreError> {
-        let wrong = |error: redb::DatabaseError| StoreError {
-            path: path.clone(),
-            what: match error {
-                redb::DatabaseError::DatabaseAlreadyOpen => {
-                    "is used by another control plane: stop that one, or use another state \
-                     directory"
-                        .into()
-                }
-                error => format!(
-                    "is no registry, or is damaged: {error}; put back a copy, or move the file \
-                     away, so that workloads register anew"
-                ),
+        let opened = Database::create(&path).map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => StoreError {
+                path: path.clone(),
+                what: "is used by another control plane: stop that one, or use another state \
+                       directory"
+                    .into(),
             },
-        };
-        let database = Database::create(&path).map_err(wrong)?;
+            error => damaged(&path, error),
+        });
+        let mut database = opened?;
+        match database.check_integrity() {
+            Ok(true) => {}
+            Ok(false) => return Err(damaged(&path, "a checksum is wrong")),
+            Err(error) => return Err(damaged(&path, error)),
+        }
         let file = Self { path, database };
         file.mark()?;
         Ok(file)

@@ -98,7 +98,8 @@ fn the_few_of_a_small_mesh_are_not_held() {
 
 #[test]
 fn only_who_documents_let_stand_behind_a_service_may_register() {
-    let (web, other) = (service("web", json!({"app": "web"})), service("other", json!({"app": "o"})));
+    let (web, other) =
+        (service("web", json!({"app": "web"})), service("other", json!({"app": "o"})));
     let team = service("team", json!({"team": "x"}));
     let canary = service("web-canary", json!({"app": "web", "version": "v1"}));
     let vm = group("vm", "robot", json!({"app": "o", "team": "x"}));

@@ -360,10 +360,13 @@ fn a_registration_of_another_identity_stands() {
 fn a_workload_is_withdrawn_when_documents_do_not_let_it_stand_any_more() {
     let mut state = state();
     let group = |account: &str| {
-        resource("group/one/vm", &json!({"workload_group": {
-            "origin": {"kind": "WorkloadGroup", "namespace": "one", "name": "vm"}, "name": "vm",
-            "namespace": "one", "labels": {"app": "a"}, "service_account": account,
-        }}))
+        resource(
+            "group/one/vm",
+            &json!({"workload_group": {
+                "origin": {"kind": "WorkloadGroup", "namespace": "one", "name": "vm"}, "name": "vm",
+                "namespace": "one", "labels": {"app": "a"}, "service_account": account,
+            }}),
+        )
     };
     state.update(2, vec![group("robot")], Vec::new(), Instant::now()).unwrap();
     let mut watching = Client::join(&mut state, "one", &keys(&["host/a"]));
