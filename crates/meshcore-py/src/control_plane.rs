@@ -112,7 +112,10 @@ impl ControlPlane {
     /// Ends all streams, and waits for the thread.
     fn stop(&self, py: Python<'_>) {
         if self.process == std::process::id() {
-            py.detach(|| end(self.thread.lock().take()));
+            py.detach(|| {
+                end(self.thread.lock().take());
+                self.server.close();
+            });
         }
     }
 }

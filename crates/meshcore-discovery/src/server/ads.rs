@@ -225,3 +225,6 @@ impl From<Ended> for Status {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,9 +183,8 @@ impl<'a> Search<'a> {
     }
 
     fn services(&mut self, look: Look) -> Vec<(&'a Name, &'a Service)> {
-        let of = |(name, resource)| match resource {
-            &Resource::Service(ref service) => Some((name, &**service)),
-            _ => None,
+        let of = |(name, resource): (&'a Name, &'a Resource)| {
+            if let Resource::Service(service) = resource { Some((name, &**service)) } else { None }
         };
         self.at(look).into_iter().filter_map(of).collect()
     }
@@ -239,3 +238,6 @@ impl<'a> Search<'a> {
         self.found.looked.insert(Look::Everything);
     }
 }
+
+#[cfg(test)]
+mod tests;
