@@ -7,6 +7,8 @@ _FamilyTuple: TypeAlias = tuple[str, str, str, list[str], list[_SampleTuple]]
 
 __all__ = [
     "Authority",
+    "Credentials",
+    "Enrolment",
     "Headers",
     "Hooks",
     "Issued",
@@ -71,6 +73,40 @@ class Materials:
     def not_after(self) -> int: ...
     @property
     def serial(self) -> str: ...
+
+@final
+class Credentials:
+    def __new__(
+        cls, chain: bytes, key: bytes, roots: Sequence[tuple[str, bytes]]
+    ) -> Credentials: ...
+    @property
+    def chain(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def roots(self) -> list[tuple[str, str]]: ...
+    @property
+    def identity(self) -> str: ...
+    @property
+    def serial(self) -> str: ...
+    @property
+    def not_before(self) -> int: ...
+    @property
+    def not_after(self) -> int: ...
+    def materials(
+        self,
+        roots: Sequence[tuple[str, bytes]] | None = None,
+        aliases: Sequence[tuple[str, str]] = ...,
+    ) -> Materials: ...
+
+@final
+class Enrolment:
+    def __new__(cls, options: bytes, credentials: Credentials | None = None) -> Enrolment: ...
+    def issue(self) -> Credentials: ...
+    @property
+    def identity(self) -> str: ...
+    @property
+    def control(self) -> str: ...
 
 @final
 class Hooks:

@@ -3,13 +3,14 @@
 import atexit
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakSet
 
 from meshcore import _native
 from meshcore._native import (
     Authority,
+    Credentials,
     Issued,
     Materials,
     PluginConnection,
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Authority",
+    "Credentials",
+    "Enrolment",
+    "EnrolmentOptions",
     "Family",
     "HistogramValue",
     "Issued",
@@ -56,6 +60,26 @@ class Options:
     """How long requests may go on after a drain began."""
     version: str = "unknown"
     """Shown in `istio_build` and on the admin port."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentOptions:
+    """How a sidecar gets its certificates from a control plane."""
+
+    address: str
+    """`HOST:PORT` of the control plane."""
+    token: str | None = None
+    """A token of `meshcore token create`; not needed where credentials are kept from before."""
+    roots: str | None = None
+    """PEM of the roots that vouch for the control plane, rather than what the token says."""
+    control: str | None = None
+    """Identity of the control plane, if there is no token that says it."""
+    plain: bool = False
+    """Speak plain text, which only a loopback address may."""
+    ttl_seconds: int = 24 * 3600
+    """How long certificates are to be valid; the control plane may give less."""
+    deadline_ms: int = 10_000
+    """How long a call may take, with its connection."""
 
 
 class HistogramValue(NamedTuple):
@@ -222,6 +246,43 @@ class Proxy:
         """Ends at once. Requests that are being carried are cut off."""
         self._native.stop()
         _running.discard(self)
+
+
+class Enrolment:
+    """Gets the certificates of one identity from a control plane.
+
+    `issue` makes a new key each time. The first call proves who asks by the token, later ones by
+    the certificate that the one before gave, as long as it is valid.
+    """
+
+    def __init__(self, options: EnrolmentOptions, credentials: Credentials | None = None) -> None:
+        """Takes the token, or credentials that were kept from before; calls nobody yet.
+
+        Raises:
+            CertificateError: There is neither, or the token or the roots cannot be read.
+        """
+        described = json.dumps(asdict(options)).encode()
+        self._native = _native.Enrolment(described, credentials)
+
+    @property
+    def identity(self) -> str:
+        """Whom the certificates are for."""
+        return self._native.identity
+
+    @property
+    def control(self) -> str:
+        """The identity of the control plane, which it has to prove."""
+        return self._native.control
+
+    def issue(self) -> Credentials:
+        """Asks for a certificate for a new key. Waits, and lets other threads run meanwhile.
+
+        Raises:
+            CertificateError: The control plane refuses, is somebody else, or answers with what is
+                not for this key and identity.
+            Unreachable: It does not answer in time; try again later.
+        """
+        return self._native.issue()
 
 
 # Stopped before the interpreter ends: their threads would have nothing to attach to.
