@@ -21,7 +21,7 @@ ROOMS = {
     "meshcore-io": {"meshcore-model"},
     "meshcore-tls": {"meshcore-model"},
     "meshcore-telemetry": {"meshcore-model"},
-    "meshcore-discovery": {"meshcore-model"},
+    "meshcore-discovery": {"meshcore-model", "meshcore-tls"},
 }
 ROOMS["meshcore-proxy"] = set(ROOMS) - {"meshcore-discovery"}
 ROOMS["meshcore-py"] = set(ROOMS)
@@ -52,6 +52,10 @@ OTHERS = {
         "libmimalloc-sys",  # makes the allocator give memory back
     },
     "meshcore-tls": {
+        "base64",  # tokens, PEM
+        "rustix",  # whose process this is: secrets of others are not used
+        "serde",  # tokens, and the state of a control plane's authority
+        "serde_json",
         "rustls",
         "tokio-rustls",
         "rustls-pki-types",  # certificates as rustls takes them
@@ -77,6 +81,12 @@ OTHERS = {
         "prost",
         "prost-types",  # Any, Struct, Duration
         "serde_json",  # resources on the wire are JSON
+        "hyper-util",  # connections of our own for tonic
+        "parking_lot",
+        "thiserror",
+        "tokio",
+        "tokio-stream",
+        "tower",  # connections of our own for tonic
     },
     "meshcore-proxy": {
         "bytes",
@@ -109,7 +119,7 @@ OTHERS = {
 }
 
 # Tests and benches may use these everywhere.
-FOR_TESTS = {"criterion", "mimalloc", "proptest", "serde_json", "tokio", "meshcore-testkit"}
+FOR_TESTS = {"criterion", "mimalloc", "proptest", "serde_json", "tempfile", "tokio", "meshcore-testkit"}
 
 # No part of the product: what tests stand on, and what benches do.
 FOR_OURSELVES = {"meshcore-testkit", "meshcore-bench", "meshcore-fuzz"}

@@ -4,9 +4,11 @@
 //! - [`MeshTls`] makes rustls configurations that follow [`MeshTls::rotate`].
 //! - [`Originator`] makes the configurations for servers outside the mesh.
 //! - [`client_hello()`] tells TLS from plain text, and gives SNI and ALPN.
-//! - [`ca::Authority`] signs workload certificates.
+//! - [`ca::Authority`] signs workload certificates; [`tokens`] say who may ask for one.
+//! - [`store`] keeps both on the disk of a control plane, and rotates roots.
 //!
-//! This crate reads no file (but the system's root certificates, if asked) and opens no socket.
+//! This crate opens no socket, and reads no file but those of [`store`] and, if asked, the system's
+//! root certificates.
 #![forbid(unsafe_code)]
 
 pub mod alpn;
@@ -25,9 +27,11 @@ mod refusal;
 mod revocation;
 mod sessions;
 mod shared;
+pub mod store;
 #[cfg(test)]
 mod testing;
 mod ticket;
+pub mod tokens;
 mod verified;
 mod verify;
 
