@@ -31,6 +31,10 @@ pub struct Mesh {
     /// Authorization.
     #[serde(default)]
     pub authorizations: Vec<Authorization>,
+    /// The hosts that were asked for, as they are called, when this is only the part of a mesh
+    /// that belongs to them; `None` when it is all that the node may see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Vec<String>>,
 }
 
 /// What holds for the whole mesh. Names and defaults are those of Istio's `MeshConfig`.
