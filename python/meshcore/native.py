@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Authority",
+    "ControlOptions",
+    "ControlPlane",
     "Credentials",
     "Enrolment",
     "EnrolmentOptions",
@@ -80,6 +82,24 @@ class EnrolmentOptions:
     """How long certificates are to be valid; the control plane may give less."""
     deadline_ms: int = 10_000
     """How long a call may take, with its connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlOptions:
+    """How a control plane runs."""
+
+    state: str
+    """Directory in which registrations are kept; it must be there."""
+    plain: str | None = None
+    """Loopback address for sidecars in plain text, with its port; port 0 takes a free one."""
+    trust_domain: str = "cluster.local"
+    """With the next two: what holds until the resource `settings/mesh` says it."""
+    root_namespace: str = "istio-system"
+    domain: str = "cluster.local"
+    version: str = "unknown"
+    """Shown in the status."""
+    grace_ms: int = 30_000
+    """How long a workload stays whose stream is gone."""
 
 
 class HistogramValue(NamedTuple):
@@ -285,14 +305,74 @@ class Enrolment:
         return self._native.issue()
 
 
+class ControlPlane:
+    """A control plane for sidecars: the mesh, who is connected, and who registered.
+
+    Sidecars that connect wait for the first `update`: before it, nothing is known, which is not
+    the same as an empty mesh.
+    """
+
+    def __init__(self, options: ControlOptions) -> None:
+        """Reads the registry, binds, and returns when it accepts.
+
+        Raises:
+            StartFailed: The registry cannot be read, or an address cannot be had.
+        """
+        self._native = _native.ControlPlane(json.dumps(asdict(options)).encode())
+        _running.add(self)
+
+    def update(
+        self, revision: int, changed: Sequence[tuple[str, bytes]], removed: Sequence[str] = ()
+    ) -> None:
+        """Puts resources in place and removes others, and tells those whom it concerns.
+
+        Args:
+            revision: Greater than any before.
+            changed: Names of resources with the JSON of `meshcore_model::Resource`.
+            removed: Names of resources that are gone; unknown ones are passed over.
+
+        Raises:
+            SnapshotRejected: A resource cannot be taken, by its name; nothing has changed.
+            StaleRevision: The revision is not greater; nothing has changed.
+        """
+        self._native.update(revision, changed, removed)
+
+    def addresses(self) -> Mapping[str, str | None]:
+        """Returns where it listens, by purpose; port 0 has become the port that was taken."""
+        addresses: dict[str, str | None] = json.loads(self._native.addresses())
+        return addresses
+
+    def status(self) -> Mapping[str, object]:
+        """Returns what holds, each client, and each workload that registered.
+
+        `revision` is None before the first update. Of `clients`, each has what it is (`id`,
+        `namespace`, `workload`, `service`, `identity`, `agent`, `addresses`), `keys`,
+        `sent_revision`, `acknowledged_revision`, `is_current`, and `refused` (`name`, `version`,
+        `reason`). Of `workloads`, each has `name`, `service`, `address`, `identity`,
+        `is_healthy`, `is_connected` and `gone_ms`. `holding` says that workloads that are gone
+        are kept, because most are.
+        """
+        status: dict[str, object] = json.loads(self._native.status())
+        return status
+
+    def metrics(self) -> bytes:
+        """Returns all metrics in Prometheus' text format."""
+        return self._native.metrics()
+
+    def stop(self) -> None:
+        """Ends all streams. Registrations are kept for the next start."""
+        self._native.stop()
+        _running.discard(self)
+
+
 # Stopped before the interpreter ends: their threads would have nothing to attach to.
-_running: WeakSet[Proxy] = WeakSet()
+_running: WeakSet[Proxy | ControlPlane] = WeakSet()
 
 
 @atexit.register
 def _stop_all() -> None:
-    for proxy in list(_running):
-        proxy.stop()
+    for running in list(_running):
+        running.stop()
 
 
 def serve_plugin(connection: PluginConnection, hooks: Iterable[Registered]) -> None:

@@ -76,6 +76,17 @@ OTHERS = {
     }
     | TABLES,
     "meshcore-discovery": {
+        "aws-lc-rs",  # SHA-256, for versions of resources
+        "bytes",
+        "http",
+        "hyper",  # the connections of the server
+        "hyper-util",  # hyper on tokio
+        "parking_lot",
+        "redb",  # the registry on disk
+        "serde",  # refusals and registrations
+        "thiserror",
+        "tokio",
+        "tokio-stream",  # responses as tonic wants them
         "tonic",
         "tonic-prost",  # messages of prost as tonic's
         "prost",
@@ -119,7 +130,9 @@ OTHERS = {
 }
 
 # Tests and benches may use these everywhere.
-FOR_TESTS = {"criterion", "mimalloc", "proptest", "serde_json", "tempfile", "tokio", "meshcore-testkit"}
+FOR_TESTS = {
+    "criterion", "mimalloc", "proptest", "serde_json", "tempfile", "tokio", "meshcore-testkit",
+}  # fmt: skip
 
 # No part of the product: what tests stand on, and what benches do.
 FOR_OURSELVES = {"meshcore-testkit", "meshcore-bench", "meshcore-fuzz"}

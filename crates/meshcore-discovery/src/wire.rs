@@ -7,5 +7,5 @@ mod certificate;
 mod discovery;
 
 pub use certificate::{CREATE_CERTIFICATE, CertificateRequest, CertificateResponse};
-pub use discovery::{DELTA_RESOURCES, DeltaRequest, DeltaResponse, Locality, Node, Resource};
+pub use discovery::{Any, DELTA_RESOURCES, DeltaRequest, DeltaResponse, Locality, Node, Resource};
 pub use discovery::{HEALTH, REFUSALS, RESOURCE, Status};

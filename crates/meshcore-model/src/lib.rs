@@ -7,6 +7,7 @@
 
 mod authorization;
 mod failure;
+mod group;
 mod hook;
 mod identity;
 mod labels;
@@ -26,6 +27,7 @@ pub use authorization::{
 };
 pub use authorization::{ConditionKey, Matchers, Operation, Principal, ServiceAccount, Source};
 pub use failure::{Failure, Flag, Flags, Kind};
+pub use group::{Probe, ProbeCheck, WorkloadGroup};
 pub use hook::{Attribute, Hook, HookAnswer, HookMode, HookStage};
 pub use identity::{Identity, InvalidIdentity};
 pub use labels::{LabelIds, ServiceLabels, WorkloadLabels};

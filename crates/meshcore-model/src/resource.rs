@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Authorization, PeerAuth, Route, Service, Settings, TrafficPolicy, Workload};
+use crate::{
+    Authorization, PeerAuth, Route, Service, Settings, TrafficPolicy, Workload, WorkloadGroup,
+};
 
 /// One resource of the mesh. As JSON it is an object with one field, the kind in `snake_case`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +24,8 @@ pub enum Resource {
     PeerAuth(Box<PeerAuth>),
     /// Who may call.
     Authorization(Box<Authorization>),
+    /// What workloads that register themselves have in common.
+    WorkloadGroup(Box<WorkloadGroup>),
     /// The names of the resources that a key stands for, in order; none when there is nothing.
     Found(Vec<String>),
 }

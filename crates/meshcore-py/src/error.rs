@@ -1,11 +1,14 @@
 //! Errors of the data plane as Python's exceptions. They are defined in `meshcore.errors`, so
 //! that Python can raise them too.
 
+use meshcore_discovery::server::UpdateError;
 use meshcore_model::InvalidIdentity;
 use meshcore_proxy::{ApplyError, StartError};
 use meshcore_tls::MaterialsError;
 use meshcore_tls::ca::CaError;
 use pyo3::prelude::*;
+
+use crate::control_plane::ControlStartError;
 
 mod imported {
     use pyo3::import_exception;
@@ -48,6 +51,10 @@ pub(crate) enum Error {
     #[error(transparent)]
     Apply(#[from] ApplyError),
     #[error(transparent)]
+    Control(#[from] ControlStartError),
+    #[error(transparent)]
+    Update(#[from] UpdateError),
+    #[error(transparent)]
     Materials(#[from] MaterialsError),
     #[error(transparent)]
     Authority(#[from] CaError),
@@ -62,7 +69,13 @@ impl From<Error> for PyErr {
             Error::Json { .. } | Error::Start(StartError::Rejected(_)) => {
                 SnapshotRejected::new_err(text)
             }
-            Error::Apply(ApplyError::Rejected(_)) => SnapshotRejected::new_err(text),
+            Error::Apply(ApplyError::Rejected(_)) | Error::Update(UpdateError::Refused { .. }) => {
+                SnapshotRejected::new_err(text)
+            }
+            Error::Update(UpdateError::Stale { offered, current }) => {
+                StaleRevision::new_err((offered, current))
+            }
+            Error::Control(_) => StartFailed::new_err(text),
             Error::Apply(ApplyError::Stale(stale)) => {
                 StaleRevision::new_err((stale.offered, stale.current))
             }

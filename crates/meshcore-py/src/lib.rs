@@ -7,6 +7,7 @@
 mod answer;
 mod attribute;
 mod authority;
+mod control_plane;
 mod error;
 mod hooks;
 mod materials;
@@ -28,6 +29,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 mod _native {
     #[pymodule_export]
     use super::authority::{Authority, Issued, new_csr};
+    #[pymodule_export]
+    use super::control_plane::ControlPlane;
     #[pymodule_export]
     use super::materials::Materials;
     #[pymodule_export]

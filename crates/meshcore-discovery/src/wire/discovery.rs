@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use prost::Message;
-use prost_types::{Any, Struct};
+use prost_types::Struct;
 
 /// Path of the call.
 pub const DELTA_RESOURCES: &str =
@@ -78,6 +79,19 @@ pub struct Resource {
     /// Unique in the mesh.
     #[prost(string, tag = "3")]
     pub name: String,
+}
+
+/// A value with its type. It is shared, so that a resource is encoded once for all who get it.
+///
+/// Source: `google/protobuf/any.proto`.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Any {
+    /// [`RESOURCE`] or [`REFUSALS`].
+    #[prost(string, tag = "1")]
+    pub type_url: String,
+    /// The value.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: Bytes,
 }
 
 /// Who asks.
