@@ -92,12 +92,6 @@ OTHERS = {
         "prost",
         "prost-types",  # Any, Struct, Duration
         "serde_json",  # resources on the wire are JSON
-        "hyper-util",  # connections of our own for tonic
-        "parking_lot",
-        "thiserror",
-        "tokio",
-        "tokio-stream",
-        "tower",  # connections of our own for tonic
     },
     "meshcore-proxy": {
         "bytes",

@@ -22,6 +22,7 @@ mod leaf;
 mod materials;
 mod mesh;
 mod originate;
+mod pinned;
 mod provider;
 mod refusal;
 mod revocation;
@@ -42,6 +43,7 @@ pub use expected::Expected;
 pub use materials::{ChainLink, Materials, MaterialsError};
 pub use mesh::{MeshTls, MeshTlsOptions};
 pub use originate::{ClientPair, OriginateError, Originated, Origination, Originator};
+pub use pinned::{Anchor, anchored_config};
 pub use provider::provider;
 pub use refusal::Refusal;
 

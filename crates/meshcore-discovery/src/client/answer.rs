@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use prost_types::Any;
-
-use crate::wire::{DeltaRequest, HEALTH, Node, REFUSALS, RESOURCE, Status};
+use crate::wire::{Any, DeltaRequest, HEALTH, Node, REFUSALS, RESOURCE, Status};
 
 use super::collect::cut;
 use super::held::Refusal;
@@ -73,14 +71,15 @@ fn refused(refusals: &[Refusal]) -> Status {
         message: format!("{} refused{first}", refusals.len()),
         details: vec![Any {
             type_url: REFUSALS.to_owned(),
-            value: serde_json::to_vec(told).unwrap_or_default(),
+            value: serde_json::to_vec(told).unwrap_or_default().into(),
         }],
     }
 }
 
 /// Tells the health of the application.
 pub(super) fn health(health: &Health) -> DeltaRequest {
-    let status = |code, message: &str| Status { code, message: message.to_owned(), details: vec![] };
+    let status =
+        |code, message: &str| Status { code, message: message.to_owned(), details: vec![] };
     DeltaRequest {
         type_url: HEALTH.to_owned(),
         error_detail: match health {

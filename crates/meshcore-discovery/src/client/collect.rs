@@ -88,16 +88,14 @@ pub(super) fn cut(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use prost_types::Any;
-
     use super::*;
-    use crate::wire::Resource;
+    use crate::wire::{Any, Resource};
 
     fn piece(revision: &str, names: &[&str]) -> DeltaResponse {
         let resource = |name: &&str| Resource {
             name: (*name).to_owned(),
             version: "1".into(),
-            resource: Some(Any { type_url: RESOURCE.into(), value: b"{}".to_vec() }),
+            resource: Some(Any { type_url: RESOURCE.into(), value: b"{}".as_slice().into() }),
         };
         DeltaResponse {
             system_version_info: revision.into(),

@@ -137,7 +137,8 @@ impl Held {
     /// Puts all that is held in force with another sink, whose first it is; returns what was
     /// refused and is held no more.
     pub(super) fn put_all(&mut self, sink: &mut dyn Sink) -> Vec<Refusal> {
-        let mut before: Before = self.resources.keys().map(|name| (Arc::clone(name), None)).collect();
+        let mut before: Before =
+            self.resources.keys().map(|name| (Arc::clone(name), None)).collect();
         let mut refusals = Vec::new();
         self.settle(&mut before, &mut refusals, sink);
         refusals
@@ -313,7 +314,10 @@ impl One {
             Resource::TrafficPolicy(policy) => is_it(&policy.origin),
             Resource::PeerAuth(policy) => is_it(&policy.origin),
             Resource::Authorization(policy) => is_it(&policy.origin),
-            Resource::Settings(_) | Resource::Found(_) => false,
+            Resource::Settings(_)
+            | Resource::WorkloadGroup(_)
+            | Resource::Trust(_)
+            | Resource::Found(_) => false,
         }
     }
 }
@@ -327,6 +331,8 @@ fn add(mesh: &mut Mesh, asked: &mut Vec<String>, (name, resource): (&str, &Resou
         Resource::TrafficPolicy(policy) => mesh.traffic_policies.push((**policy).clone()),
         Resource::PeerAuth(policy) => mesh.peer_auths.push((**policy).clone()),
         Resource::Authorization(policy) => mesh.authorizations.push((**policy).clone()),
+        // Of registration and of certificates, not of the data plane.
+        Resource::WorkloadGroup(_) | Resource::Trust(_) => {}
         Resource::Found(names) => {
             if let Some(host) = name.strip_prefix("host/").filter(|_| !names.is_empty()) {
                 asked.push(host.to_owned());

@@ -96,7 +96,7 @@ pub(super) fn read(path: &Path, node: &str) -> Result<Option<Change>, String> {
     }
     let body: ReadBody = serde_json::from_slice(body).map_err(|why| why.to_string())?;
     let given = body.resources.into_iter().map(|(name, version, value)| {
-        let value = serde_json::to_vec(&value).unwrap_or_default();
+        let value = serde_json::to_vec(&value).unwrap_or_default().into();
         Given { name, version, value }
     });
     let given = given.collect();

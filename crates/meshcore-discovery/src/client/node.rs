@@ -20,8 +20,8 @@ pub fn node(
 ) -> Node {
     let mut parts = locality.splitn(3, '/').map(str::to_owned);
     let mut next = || parts.next().unwrap_or_default();
-    let locality = (!locality.is_empty())
-        .then(|| Locality { region: next(), zone: next(), sub_zone: next() });
+    let locality =
+        (!locality.is_empty()).then(|| Locality { region: next(), zone: next(), sub_zone: next() });
     Node {
         id,
         cluster,

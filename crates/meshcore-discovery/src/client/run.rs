@@ -269,7 +269,8 @@ impl Runner {
             Err(error) => {
                 if std::mem::take(&mut self.tells_disk) {
                     let path = path.display();
-                    self.news.notice(true, format!("last good state cannot be kept: {path}: {error}"));
+                    self.news
+                        .notice(true, format!("last good state cannot be kept: {path}: {error}"));
                 }
             }
         }

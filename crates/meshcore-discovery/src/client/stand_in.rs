@@ -65,8 +65,10 @@ mod tests {
 
     #[test]
     fn it_selects_what_the_policy_selects() {
-        let origin = r#""origin": {"kind": "AuthorizationPolicy", "namespace": "prod", "name": "p"}"#;
-        let text = format!(r#"{{"authorization": {{{origin}, "selector": {{"app": "a"}}, "new": 1}}}}"#);
+        let origin =
+            r#""origin": {"kind": "AuthorizationPolicy", "namespace": "prod", "name": "p"}"#;
+        let text =
+            format!(r#"{{"authorization": {{{origin}, "selector": {{"app": "a"}}, "new": 1}}}}"#);
         let (namespace, selector) = denied("authorization/prod/p", &text);
         assert_eq!(namespace, "prod");
         assert!(selector.selects(&[("app".into(), "a".into())].into()));

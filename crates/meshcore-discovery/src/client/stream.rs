@@ -40,7 +40,11 @@ struct Saying {
 
 impl Runner {
     /// Listens until the stream ends; returns why, or `None` when it was told to stop.
-    pub(super) async fn listen(&mut self, channel: Channel, backoff: &mut Backoff) -> Option<String> {
+    pub(super) async fn listen(
+        &mut self,
+        channel: Channel,
+        backoff: &mut Backoff,
+    ) -> Option<String> {
         let (requests, taken) = mpsc::channel(QUEUE);
         let mut keys = self.keys.all();
         let said = keys.iter().cloned().collect();
