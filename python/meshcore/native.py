@@ -3,8 +3,8 @@
 import atexit
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
 from meshcore import _native
@@ -27,6 +27,7 @@ __all__ = [
     "Authority",
     "ControlOptions",
     "ControlPlane",
+    "ControlState",
     "Credentials",
     "Enrolment",
     "EnrolmentOptions",
@@ -92,6 +93,16 @@ class ControlOptions:
     """Directory in which registrations are kept; it must be there."""
     plain: str | None = None
     """Loopback address for sidecars in plain text, with its port; port 0 takes a free one."""
+    secure: str | None = None
+    """Address for sidecars over TLS, with its port; port 0 takes a free one."""
+    cacerts: str | None = None
+    """Directory of an authority that is plugged in, with Istio's four files."""
+    foreign_roots: Mapping[str, str] = field(default_factory=dict)
+    """PEM of the roots of other trust domains."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Trust domains whose identities the roots of another vouch for, by alias."""
+    max_ttl_seconds: int | None = None
+    """Longest life of certificates; 90 days if nothing is said, and at most."""
     trust_domain: str = "cluster.local"
     """With the next two: what holds until the resource `settings/mesh` says it."""
     root_namespace: str = "istio-system"
@@ -268,6 +279,84 @@ class Proxy:
         _running.discard(self)
 
 
+class ControlState:
+    """The authority of a control plane on disk: its tokens, and the rotation of its root.
+
+    The control plane may run meanwhile: it sees what is changed here at its next call.
+    """
+
+    def __init__(
+        self, directory: str, control: str | None = None, cacerts: str | None = None
+    ) -> None:
+        """Opens the directory.
+
+        Args:
+            directory: The state directory of the control plane.
+            control: Identity of the control plane, with which the directory is made at the first
+                time; without it, it must be there.
+            cacerts: Directory of an authority that is plugged in.
+
+        Raises:
+            CertificateError: It is missing or cannot be used.
+        """
+        self._native = _native.ControlState(directory, control, cacerts)
+
+    @property
+    def control(self) -> str:
+        """The identity of the control plane."""
+        return self._native.control
+
+    def roots(self) -> str:
+        """Returns PEM of all roots that are trusted now."""
+        return self._native.roots()
+
+    def create_token(
+        self, namespace: str, service_account: str, ttl_seconds: int
+    ) -> tuple[str, Mapping[str, Any]]:
+        """Makes a token; returns it, and its `id`, `identity`, `issued_at` and `expires_at`.
+
+        Raises:
+            CertificateError: It cannot be made or noted.
+        """
+        token, described = self._native.create_token(namespace, service_account, ttl_seconds)
+        return token, json.loads(described)
+
+    def tokens(self) -> Sequence[Mapping[str, Any]]:
+        """Returns the tokens that have not ended, the oldest first."""
+        listed: list[dict[str, Any]] = json.loads(self._native.tokens())
+        return listed
+
+    def revoke_token(self, token_id: str) -> Mapping[str, Any]:
+        """Takes a token back; returns what it was.
+
+        Raises:
+            CertificateError: There is none of this id, or the list cannot be written.
+        """
+        revoked: dict[str, Any] = json.loads(self._native.revoke_token(token_id))
+        return revoked
+
+    def begin_rotation(self, overlap_seconds: int, cacerts: str | None = None) -> None:
+        """Trusts a new root from now on, which signs when the overlap has passed.
+
+        Raises:
+            CertificateError: A rotation is going on, or the new authority cannot be used.
+        """
+        self._native.begin_rotation(overlap_seconds, cacerts)
+
+    def rotation(self) -> Mapping[str, Any]:
+        """Returns the `phase`, `until` when it lasts, and the `authorities`."""
+        rotation: dict[str, Any] = json.loads(self._native.rotation())
+        return rotation
+
+    def finish_rotation(self, *, now: bool = False) -> None:
+        """Trusts the old root no more; before its last certificate has ended only if `now`.
+
+        Raises:
+            CertificateError: It is too early, or no rotation is going on.
+        """
+        self._native.finish_rotation(now)
+
+
 class Enrolment:
     """Gets the certificates of one identity from a control plane.
 
@@ -358,6 +447,15 @@ class ControlPlane:
     def metrics(self) -> bytes:
         """Returns all metrics in Prometheus' text format."""
         return self._native.metrics()
+
+    def trust(self) -> Mapping[str, object]:
+        """Returns whom the mesh trusts now: the resource `trust/mesh`."""
+        trust: dict[str, object] = json.loads(self._native.trust())
+        return trust
+
+    def trouble(self) -> str | None:
+        """Returns why certificates cannot be signed, if they cannot."""
+        return self._native.trouble()
 
     def stop(self) -> None:
         """Ends all streams. Registrations are kept for the next start."""

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use meshcore_model::{AccessLog, Mesh, Origin, Resource};
 
 use super::stand_in::stand_in;
@@ -63,7 +64,7 @@ pub(super) struct Given {
     pub(super) name: String,
     pub(super) version: String,
     /// JSON.
-    pub(super) value: Vec<u8>,
+    pub(super) value: Bytes,
 }
 
 /// All resources, by name.
