@@ -233,3 +233,6 @@ impl<'a> Search<'a> {
         self.found.looked.insert(Look::Everything);
     }
 }
+
+#[cfg(test)]
+mod tests;
