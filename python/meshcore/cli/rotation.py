@@ -10,7 +10,7 @@ from meshcore.cli.exits import explained
 from meshcore.cli.output import Output, OutputOption, table, write
 from meshcore.cli.times import duration_seconds, shown_time
 from meshcore.cli.where import ControlStateOption, control_state_of
-from meshcore.native import ControlState
+from meshcore.native_identity import ControlState
 
 rotation = typer.Typer(
     no_args_is_help=True,
@@ -71,7 +71,8 @@ def status(state: ControlStateOption = None, output: OutputOption = Output.TABLE
 def finish(
     state: ControlStateOption = None,
     now: Annotated[
-        bool, typer.Option("--now", help="Cut off who still has a certificate of the old root.")
+        bool,
+        typer.Option("--now", help="Cut off who still has a certificate of the old root."),
     ] = False,
 ) -> None:
     """Trust the old root no more. It goes by itself when its last certificate has ended."""

@@ -12,7 +12,7 @@ from meshcore.cli.times import duration_seconds, shown_time
 from meshcore.cli.where import ControlStateOption, control_state_of
 from meshcore.control import atomic
 from meshcore.errors import CertificateError
-from meshcore.native import ControlState
+from meshcore.native_identity import ControlState
 
 token = typer.Typer(
     no_args_is_help=True,
@@ -35,7 +35,8 @@ def create(
         str, typer.Option(envvar="MESHCORE_NAMESPACE", help="Namespace of the identity.")
     ] = "default",
     ttl: Annotated[
-        str, typer.Option(envvar="MESHCORE_TOKEN_TTL", help="How long it is valid: 90 days at most.")
+        str,
+        typer.Option(envvar="MESHCORE_TOKEN_TTL", help="How long it is valid, 90 days at most."),
     ] = "1h",
     state: ControlStateOption = None,
     out: Annotated[
