@@ -70,7 +70,7 @@ def status(state: ControlStateOption = None, output: OutputOption = Output.TABLE
 @explained
 def finish(
     state: ControlStateOption = None,
-    now: Annotated[
+    now: Annotated[  # noqa: FBT002 - an option
         bool,
         typer.Option("--now", help="Cut off who still has a certificate of the old root."),
     ] = False,
