@@ -99,8 +99,7 @@ def value_of(value: object) -> bytes:
     """Writes a `google.protobuf.Value`."""
     if isinstance(value, dict):
         entries = (
-            field(1, field(1, key.encode()) + field(2, value_of(one)))
-            for key, one in value.items()
+            field(1, field(1, key.encode()) + field(2, value_of(one))) for key, one in value.items()
         )
         return field(5, b"".join(entries))
     return field(3, str(value).encode())
