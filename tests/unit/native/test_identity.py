@@ -47,7 +47,7 @@ def test_a_token_becomes_a_certificate_and_that_the_next(control, state):
 def test_nobody_answers(state):
     ControlState(state, control="spiffe://cluster.local/ns/istio-system/sa/meshcore-control")
     token, _ = ControlState(state).create_token("shop", "web", 60)
-    with pytest.raises(Unreachable, match="127.0.0.1:1"):
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1"):
         Enrolment(EnrolmentOptions("127.0.0.1:1", token, deadline_ms=2000)).issue()
 
 
