@@ -8,7 +8,7 @@ from tests.unit.cli.harness import meshcore
 
 pytest.importorskip("meshcore.native")
 
-from meshcore.native_identity import ControlState  # noqa: E402 - needs the extension
+from meshcore.native_identity import ControlState
 
 pytestmark = pytest.mark.native
 CONTROL = "spiffe://cluster.local/ns/istio-system/sa/meshcore-control"
