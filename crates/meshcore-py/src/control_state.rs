@@ -117,7 +117,8 @@ impl ControlState {
 
     /// Takes a token back; what it was, as JSON.
     fn revoke_token(&self, py: Python<'_>, token_id: &str) -> PyResult<String> {
-        let revoke = || -> Result<_, Error> { json(&TokenModel::from(self.tokens.revoke(token_id)?)) };
+        let revoke =
+            || -> Result<_, Error> { json(&TokenModel::from(self.tokens.revoke(token_id)?)) };
         Ok(py.detach(revoke)?)
     }
 

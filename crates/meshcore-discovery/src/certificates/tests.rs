@@ -147,8 +147,7 @@ fn good() -> CertificateRequest {
 /// The one URI of a leaf, found in its bytes.
 fn issued_to(response: &CertificateResponse) -> String {
     let der = CertificateDer::from_pem_slice(response.cert_chain[0].as_bytes()).unwrap();
-    let starts: Vec<_> =
-        (1..der.len()).filter(|at| der[*at..].starts_with(b"spiffe://")).collect();
+    let starts: Vec<_> = (1..der.len()).filter(|at| der[*at..].starts_with(b"spiffe://")).collect();
     assert_eq!(starts.len(), 1, "one identity");
     let (at, bytes) = (starts[0], usize::from(der[starts[0] - 1]));
     String::from_utf8(der[at..at + bytes].to_vec()).unwrap()
