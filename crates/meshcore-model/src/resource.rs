@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{Authorization, Credential, Gateway, PeerAuth, Route, Service, Settings};
-use crate::{TrafficPolicy, Workload, WorkloadGroup};
+use crate::{TrafficPolicy, Trust, Workload, WorkloadGroup};
 
 /// One resource of the mesh. As JSON it is an object with one field, the kind in `snake_case`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub enum Resource {
     Credential(Box<Credential>),
     /// What workloads that register themselves have in common.
     WorkloadGroup(Box<WorkloadGroup>),
+    /// Whom the mesh trusts.
+    Trust(Box<Trust>),
     /// The names of the resources that a key stands for, in order; none when there is nothing.
     Found(Vec<String>),
 }

@@ -182,6 +182,7 @@ fn about(held: &Held) -> Value {
                 | Resource::Authorization(_)
                 | Resource::Gateway(_)
                 | Resource::Credential(_)
+                | Resource::Trust(_)
                 | Resource::Found(_),
             )
             | None => {}

@@ -318,7 +318,7 @@ impl One {
             Resource::WorkloadGroup(group) => is_it(&group.origin),
             Resource::Gateway(gateway) => is_it(&gateway.origin),
             Resource::Credential(credential) => is_it(&credential.origin),
-            Resource::Settings(_) | Resource::Found(_) => false,
+            Resource::Settings(_) | Resource::Trust(_) | Resource::Found(_) => false,
         }
     }
 }
@@ -335,6 +335,7 @@ fn add(mesh: &mut Mesh, asked: &mut Vec<String>, (name, resource): (&str, &Resou
         Resource::WorkloadGroup(group) => mesh.workload_groups.push((**group).clone()),
         Resource::Gateway(gateway) => mesh.gateways.push((**gateway).clone()),
         Resource::Credential(credential) => mesh.credentials.push((**credential).clone()),
+        Resource::Trust(_) => {} // of certificates, not of the data plane
         Resource::Found(names) => {
             if let Some(host) = name.strip_prefix("host/").filter(|_| !names.is_empty()) {
                 asked.push(host.to_owned());

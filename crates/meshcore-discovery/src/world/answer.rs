@@ -230,7 +230,8 @@ impl<'a> Search<'a> {
             Resource::Settings(_)
             | Resource::Workload(_)
             | Resource::PeerAuth(_)
-            | Resource::Gateway(_) => true,
+            | Resource::Gateway(_)
+            | Resource::Trust(_) => true,
             Resource::Found(_) | Resource::Credential(_) => false,
         });
         let names: BTreeSet<Name> = all.map(|(name, _)| Arc::clone(name)).collect();

@@ -88,7 +88,10 @@ pub(crate) fn of(name: &Name, stored: &Stored) -> Vec<Look> {
         Resource::Credential(credential) => {
             looks.push(Look::Credentials(credential.origin.namespace.as_str().into()));
         }
-        Resource::Settings(_) | Resource::WorkloadGroup(_) | Resource::Found(_) => {}
+        Resource::Settings(_)
+        | Resource::WorkloadGroup(_)
+        | Resource::Trust(_)
+        | Resource::Found(_) => {}
     }
     looks
 }

@@ -187,7 +187,7 @@ fn assembled<'a>(resources: impl Iterator<Item = &'a Resource>) -> Mesh {
             Resource::TrafficPolicy(policy) => mesh.traffic_policies.push(*policy),
             Resource::PeerAuth(auth) => mesh.peer_auths.push(*auth),
             Resource::Authorization(policy) => mesh.authorizations.push(*policy),
-            Resource::WorkloadGroup(_) | Resource::Found(_) => {}
+            Resource::WorkloadGroup(_) | Resource::Trust(_) | Resource::Found(_) => {}
         }
     }
     mesh
