@@ -3,7 +3,7 @@
 import atexit
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from weakref import WeakSet
 
@@ -69,6 +69,16 @@ class ControlOptions:
     """Directory in which registrations are kept; it must be there."""
     plain: str | None = None
     """Loopback address for sidecars in plain text, with its port; port 0 takes a free one."""
+    secure: str | None = None
+    """Address for sidecars over TLS, with its port; port 0 takes a free one."""
+    cacerts: str | None = None
+    """Directory of an authority that is plugged in, with Istio's four files."""
+    foreign_roots: Mapping[str, str] = field(default_factory=dict)
+    """PEM of the roots of other trust domains."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Trust domains whose identities the roots of another vouch for, by alias."""
+    max_ttl_seconds: int | None = None
+    """Longest life of certificates; 90 days if nothing is said, and at most."""
     trust_domain: str = "cluster.local"
     """With the next two: what holds until the resource `settings/mesh` says it."""
     root_namespace: str = "istio-system"
@@ -310,6 +320,15 @@ class ControlPlane:
     def metrics(self) -> bytes:
         """Returns all metrics in Prometheus' text format."""
         return self._native.metrics()
+
+    def trust(self) -> Mapping[str, object]:
+        """Returns whom the mesh trusts now: the resource `trust/mesh`."""
+        trust: dict[str, object] = json.loads(self._native.trust())
+        return trust
+
+    def trouble(self) -> str | None:
+        """Returns why certificates cannot be signed, if they cannot."""
+        return self._native.trouble()
 
     def stop(self) -> None:
         """Ends all streams. Registrations are kept for the next start."""

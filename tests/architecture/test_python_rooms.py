@@ -27,4 +27,4 @@ def test_the_extension_has_few_importers(sources, root):
             for line in path.read_text().splitlines()
         )
     }
-    assert importers == {"native.py", "native_discovery.py"}
+    assert importers == {"native.py", "native_discovery.py", "native_identity.py"}

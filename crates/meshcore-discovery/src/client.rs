@@ -35,6 +35,7 @@ use run::{Command, Runner};
 
 pub use answer::Health;
 pub use asked::Asked;
+pub(crate) use connect::connect;
 pub use connect::{Connecting, Connector, Plain, Wire};
 pub use held::{Held, Refusal, Sink, Unfit};
 pub use news::{News, Notice, Origin, Status};

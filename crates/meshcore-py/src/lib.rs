@@ -8,7 +8,9 @@ mod answer;
 mod attribute;
 mod authority;
 mod control_plane;
+mod control_state;
 mod discovery;
+mod enrolment;
 mod error;
 mod hooks;
 mod materials;
@@ -33,7 +35,11 @@ mod _native {
     #[pymodule_export]
     use super::control_plane::ControlPlane;
     #[pymodule_export]
+    use super::control_state::ControlState;
+    #[pymodule_export]
     use super::discovery::Discovery;
+    #[pymodule_export]
+    use super::enrolment::{Credentials, Enrolment};
     #[pymodule_export]
     use super::materials::Materials;
     #[pymodule_export]

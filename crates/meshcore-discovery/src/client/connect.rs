@@ -60,7 +60,7 @@ impl Connector for Plain {
 /// # Errors
 ///
 /// In words for people.
-pub(super) async fn connect(connector: Arc<dyn Connector>) -> Result<Channel, String> {
+pub(crate) async fn connect(connector: Arc<dyn Connector>) -> Result<Channel, String> {
     let endpoint = Endpoint::from_static("http://meshcore-control")
         .connect_timeout(CONNECT_WITHIN)
         .http2_keep_alive_interval(PING_EVERY)

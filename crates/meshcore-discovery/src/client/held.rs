@@ -316,7 +316,7 @@ impl One {
             Resource::PeerAuth(policy) => is_it(&policy.origin),
             Resource::Authorization(policy) => is_it(&policy.origin),
             Resource::WorkloadGroup(group) => is_it(&group.origin),
-            Resource::Settings(_) | Resource::Found(_) => false,
+            Resource::Settings(_) | Resource::Trust(_) | Resource::Found(_) => false,
         }
     }
 }
@@ -331,6 +331,7 @@ fn add(mesh: &mut Mesh, asked: &mut Vec<String>, (name, resource): (&str, &Resou
         Resource::PeerAuth(policy) => mesh.peer_auths.push((**policy).clone()),
         Resource::Authorization(policy) => mesh.authorizations.push((**policy).clone()),
         Resource::WorkloadGroup(group) => mesh.workload_groups.push((**group).clone()),
+        Resource::Trust(_) => {} // of certificates, not of the data plane
         Resource::Found(names) => {
             if let Some(host) = name.strip_prefix("host/").filter(|_| !names.is_empty()) {
                 asked.push(host.to_owned());
