@@ -21,7 +21,6 @@ from meshcore.plugin.request import Headers, Record, Request, Response
 
 if TYPE_CHECKING:
     from meshcore._native import _FamilyTuple, _SampleTuple  # pyright: ignore[reportPrivateUsage]
-    from meshcore.native_discovery import Discovery
 
 __all__ = [
     "Authority",
@@ -144,7 +143,7 @@ class Proxy:
         hooks: Iterable[Registered] = (),
         materials: Materials | None = None,
         listeners: Iterable[Listener] = (),
-        discovery: "Discovery | None" = None,
+        discovery: "Discovers | None" = None,
     ) -> None:
         """Binds, starts all threads, and returns when it accepts.
 
@@ -157,7 +156,7 @@ class Proxy:
             listeners: Sockets of another process that it accepts on as well, from now on. The
                 caller closes the descriptors.
             discovery: Whom to ask for hosts that the mesh does not have, because it is the part
-                that `Discovery.try_out` returned. Its changes are put in force from now on.
+                that its `try_out` returned. Its changes are put in force from now on.
 
         Raises:
             SnapshotRejected: The model cannot be put in force.
@@ -187,7 +186,7 @@ class Proxy:
         """
         return self._native.apply(mesh, None if hooks is None else _hooks(hooks))
 
-    def change_hooks(self, hooks: Iterable[Registered], discovery: "Discovery") -> int:
+    def change_hooks(self, hooks: Iterable[Registered], discovery: "Discovers") -> int:
         """Puts other hooks in force, with what `discovery` holds; returns its revision.
 
         Raises:
@@ -334,6 +333,12 @@ class ControlPlane:
         """Ends all streams. Registrations are kept for the next start."""
         self._native.stop()
         running.discard(self)
+
+
+class Discovers(Protocol):
+    """The client of a control plane: `meshcore.native_discovery.Discovery`."""
+
+    native: _native.Discovery
 
 
 class Stops(Protocol):

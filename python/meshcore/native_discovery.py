@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from meshcore import _native
-from meshcore.native import running
+from meshcore.native import Materials, running
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,8 @@ class DiscoveryOptions:
     """`HOST:PORT` of the control plane."""
     node: Mapping[str, object]
     """Who asks: `id`, `cluster`, `metadata`, `locality`, `version`."""
+    control: str | None = None
+    """Identity that the control plane has to prove; without it, plain text is spoken."""
     token: str | None = None
     """File of the token that proves it."""
     access_log: Mapping[str, object] | None = None
@@ -39,13 +41,17 @@ class Notice(NamedTuple):
 class Discovery:
     """A client of a control plane. What is in force stays in force, whatever that one does."""
 
-    def __init__(self, options: DiscoveryOptions) -> None:
+    def __init__(self, options: DiscoveryOptions, materials: Materials | None = None) -> None:
         """Reads what was kept from before, and begins to connect.
+
+        Args:
+            options: How it asks.
+            materials: Its certificate and trust, for TLS.
 
         Raises:
             StartFailed: Its thread cannot be started.
         """
-        self.native = _native.Discovery(json.dumps(asdict(options)).encode())
+        self.native = _native.Discovery(json.dumps(asdict(options)).encode(), materials)
         """What `Proxy` takes."""
         running.add(self)
 
@@ -56,6 +62,15 @@ class Discovery:
         life and does not in time, `None` when neither.
         """
         return self.native.first(within_seconds)
+
+    def rotate(self, materials: Materials) -> None:
+        """Uses another certificate and trust from the next connection on."""
+        self.native.rotate(materials)
+
+    def trust(self) -> Mapping[str, Any] | None:
+        """Returns whom the mesh trusts: `roots` (PEM by trust domain), `aliases`, `signer`."""
+        trust = self.native.trust()
+        return None if trust is None else json.loads(trust)
 
     def about(self) -> Mapping[str, Any]:
         """Returns what is said of the sidecar itself.

@@ -162,6 +162,11 @@ class Control(Process):
         """What `--control` takes for plain text."""
         return f"http://{self.addresses['plain']}"
 
+    @property
+    def secure(self) -> str:
+        """What `--control` takes for TLS."""
+        return self.addresses["secure"]
+
 
 @dataclass
 class Load(Process):
@@ -250,12 +255,24 @@ class Mesh:
         ready, output = self.directory / f"{number}.ready", self.directory / f"{number}.out"
         command = (
             MESHCORE, "control", "--mesh", self.documents, "--ready-file", ready,
-            "--address", "127.0.0.1", "--secure-port", 0, "--monitoring-port", 0, *options,
+            "--state", self.directory / "control", "--address", "127.0.0.1",
+            "--monitoring-port", 0, *options,
         )  # fmt: skip
         control = Control(self._popen(command, output), output, ready)
         self.processes.append(control)
         control.wait_ready()
         return control
+
+    def token(self, service: str) -> Path:
+        """Returns a file with a token of the control plane for a service."""
+        path = self.directory / f"{service}.token"
+        if not path.exists():
+            done = self.meshcore(
+                "token", "create", "--service", service, "--state", self.directory / "control",
+                "--out", path,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+        return path
 
     def joined(self, control: str, *options: object) -> Sidecar:
         """Starts a sidecar that belongs to a control plane, and waits until it is ready."""

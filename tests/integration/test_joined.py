@@ -3,10 +3,11 @@
 import json
 import signal
 import socket
+import sys
 import threading
 import time
 
-from tests.integration.harness import Control, Mesh, Sidecar, curl, eventually
+from tests.integration.harness import PROGRAMS, Control, Mesh, Sidecar, curl, eventually
 
 ENTRY = """
 apiVersion: networking.istio.io/v1
@@ -56,15 +57,16 @@ def free_port() -> int:
 def join(mesh: Mesh, control: Control, last: int, *options: object) -> Sidecar:
     """Starts a sidecar that only calls."""
     return mesh.joined(
-        control.plain, "web", "--no-inbound", "--address", mesh.address(last), *options
-    )
+        control.plain, "web", "--no-inbound", "--address", mesh.address(last),
+        "--token", mesh.token("web"), *options,
+    )  # fmt: skip
 
 
 def begin(mesh: Mesh) -> Control:
     mesh.write(MESH)
     mesh.program("application", 21, 8080, "reviews")
     mesh.program("application", 22, 8080, "ratings")
-    return mesh.control("--plain-port", free_port())
+    return mesh.control("--plain-port", free_port(), "--secure-port", free_port())
 
 
 def get(sidecar: Sidecar, authority: str, path: str = "/"):
@@ -148,7 +150,7 @@ def test_no_request_fails_while_the_control_plane_is_gone(alone):
     assert "meshcore_control_connected 0\n" in sidecar.scrape()
     port = control.addresses["plain"].rpartition(":")[2]
     alone.write(MESH.replace("of-ratings", "of-another"))
-    again = alone.control("--plain-port", port)
+    again = alone.control("--plain-port", port, "--secure-port", 0)
     eventually(lambda: plane(sidecar)["connected"])
     eventually(lambda: get(sidecar, "ratings:8080").header("x-route") == "of-another")
     again.signal(signal.SIGSTOP)
@@ -191,7 +193,7 @@ def test_a_server_that_talks_nonsense_changes_nothing(alone):
                 connection.sendall(answer)
     assert get(sidecar, "reviews:8080").code == 200
     assert not plane(sidecar)["connected"]
-    alone.control("--plain-port", port)
+    alone.control("--plain-port", port, "--secure-port", 0)
     eventually(lambda: plane(sidecar)["connected"])
 
 
@@ -206,3 +208,89 @@ def test_options_that_do_not_go_together_are_refused(alone):
         done = alone.meshcore("run", "--service", "web", *options)
         assert done.returncode == 2, done.stderr
         assert said in done.stderr, done.stderr
+
+
+SELECTED = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: reviews, namespace: default}
+spec:
+  hosts: [reviews.default.svc.cluster.local]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{number: 8080, name: http, protocol: HTTP}]
+  workloadSelector: {labels: {app: reviews}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: default}
+spec: {mtls: {mode: STRICT}}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: reviews, namespace: default}
+spec:
+  selector: {matchLabels: {app: reviews}}
+  rules: [{from: [{source: {principals: [cluster.local/ns/default/sa/web]}}]}]
+"""
+
+
+def registered(mesh: Mesh, control: Control, service: str, last: int, *options: object) -> Sidecar:
+    return mesh.joined(
+        control.secure, service, "--port", 8080, "--address", mesh.address(last),
+        "--token", mesh.token(service), *options,
+    )  # fmt: skip
+
+
+def calls(mesh: Mesh, control: Control, service: str, last: int) -> Sidecar:
+    return mesh.joined(
+        control.secure, service, "--no-inbound", "--address", mesh.address(last),
+        "--token", mesh.token(service),
+    )  # fmt: skip
+
+
+def test_a_workload_registers_when_it_is_ready_and_leaves_in_order(alone):
+    alone.write(SELECTED)
+    control = alone.control("--plain-port", 0, "--secure-port", free_port())
+    server = registered(alone, control, "reviews", 21)
+    web, other = calls(alone, control, "web", 11), calls(alone, control, "other", 12)
+    assert get(web, "reviews:8080").code == 503, "its application is not there yet"
+    application = alone.program("application", 21, 8080, "reviews")
+    eventually(lambda: get(web, "reviews:8080").code == 200)
+    assert get(other, "reviews:8080").code == 403
+    inbound = server.scrape()
+    assert 'source_principal="spiffe://cluster.local/ns/default/sa/web"' in inbound
+    assert 'connection_security_policy="mutual_tls"' in inbound
+    application.signal(signal.SIGKILL)
+    eventually(lambda: "not ready" in server.said())
+    alone.program("application", 21, 8080, "reviews")
+    eventually(lambda: get(web, "reviews:8080").code == 200)
+    server.signal()
+    assert server.wait() == 0
+    assert get(web, "reviews:8080").code == 503
+
+
+def test_the_key_outlives_the_sidecar_and_stays_here(alone):
+    alone.write(SELECTED)
+    control = alone.control("--plain-port", 0, "--secure-port", free_port())
+    web = calls(alone, control, "web", 11)
+    serial = web.status()["certificate"]["serial"]
+    web.signal()
+    assert web.wait() == 0
+    control.signal(signal.SIGKILL)
+    control.wait()
+    again = calls(alone, control, "web", 11)
+    assert again.status()["certificate"]["serial"] == serial
+    (kept,) = (alone.directory / ".meshcore/identity").iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_command_is_started_and_registered(alone):
+    alone.write(SELECTED)
+    control = alone.control("--plain-port", 0, "--secure-port", free_port())
+    program = (sys.executable, PROGRAMS / "application.py", alone.address(21), 8080, "reviews")
+    server = registered(alone, control, "reviews", 21, "--", *program)
+    web = calls(alone, control, "web", 11)
+    eventually(lambda: get(web, "reviews:8080").code == 200)
+    server.signal()
+    assert server.wait() == 0

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use meshcore_discovery::certificates::Secure;
 use meshcore_discovery::client::{Asked, Client, Connector, Health, Held, Options, Origin, Plain};
 use meshcore_discovery::client::{Sink, Unfit, node};
-use meshcore_model::{AccessLog, Mesh, Node, Resource};
+use meshcore_model::{AccessLog, Identity, Mesh, Node, Resource};
 use meshcore_proxy::discovery::{Discovered, Discovery as Asks};
 use meshcore_proxy::{ApplyError, Proxy};
 use meshcore_snapshot::{Rejected, Snapshot};
+use meshcore_tls::{MeshTls, MeshTlsOptions};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
@@ -19,6 +21,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::error::Error;
+use crate::materials::Materials;
 use crate::proxy::read;
 
 /// Python's signal handlers run at least this often while it waits.
@@ -30,12 +33,16 @@ const SIGNALS_EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct Discovery {
     client: Arc<Client>,
     wait: Duration,
+    /// What it proves who it is with; `None` in plain text.
+    tls: Option<Arc<MeshTls>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OptionsModel {
     address: String,
+    /// Identity of the control plane; `None` speaks plain text.
+    control: Option<Identity>,
     node: NodeModel,
     token: Option<PathBuf>,
     access_log: Option<AccessLog>,
@@ -58,11 +65,18 @@ struct NodeModel {
 
 #[pymethods]
 impl Discovery {
-    /// Reads the options (JSON) and what was kept from before, and connects.
+    /// Reads the options (JSON) and what was kept from before, and connects: over TLS with
+    /// `materials`, else in plain text.
     #[new]
-    fn new(py: Python<'_>, options: &[u8]) -> PyResult<Self> {
+    #[pyo3(signature = (options, materials = None))]
+    fn new(py: Python<'_>, options: &[u8], materials: Option<&Materials>) -> PyResult<Self> {
         let options: OptionsModel = read("options", options)?;
-        let connector: Arc<dyn Connector> = Arc::new(Plain { address: options.address.clone() });
+        let tls = materials.map(|one| MeshTls::new(one.to_native(), MeshTlsOptions::default()));
+        let address = options.address.clone();
+        let connector: Arc<dyn Connector> = match (tls.clone(), options.control) {
+            (Some(tls), Some(control)) => Arc::new(Secure { address, tls, control }),
+            (None, _) | (_, None) => Arc::new(Plain { address }),
+        };
         let wait = Duration::from_millis(options.wait_ms);
         let who = options.node;
         let node = node((who.id, who.cluster), who.metadata, &who.locality, who.version);
@@ -77,7 +91,23 @@ impl Discovery {
                 file: options.file,
             })
         });
-        Ok(Self { client: Arc::new(started.map_err(Error::Client)?), wait })
+        Ok(Self { client: Arc::new(started.map_err(Error::Client)?), wait, tls })
+    }
+
+    /// Proves who it is with another certificate, and trusts others, from the next connection on.
+    fn rotate(&self, py: Python<'_>, materials: &Materials) {
+        if let Some(tls) = &self.tls {
+            py.detach(|| tls.rotate(materials.to_native()));
+        }
+    }
+
+    /// Whom the mesh trusts, as JSON; `None` if the control plane has not said it.
+    fn trust(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        let trust = |held: &Held| match held.get("trust/mesh") {
+            Some(Resource::Trust(trust)) => Some(json!(trust).to_string()),
+            Some(_) | None => None,
+        };
+        Ok(self.with(py, trust)?)
     }
 
     /// Waits until it is known what the sidecar is, at most `seconds`: `control` when the control

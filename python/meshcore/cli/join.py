@@ -4,6 +4,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Thread
@@ -13,16 +14,20 @@ from typing import Any
 from meshcore.cli.banner import banner
 from meshcore.cli.serve import Sidecar, begin_with, run_to_end, say
 from meshcore.control.compiler import Prepared
+from meshcore.control.enrolled import Enrolled
 from meshcore.control.joined import Claim, claim, described, head, probe, read_token
 from meshcore.control.last_good import LastGood
 from meshcore.control.node import node, who
 from meshcore.control.plugins import Plugins
 from meshcore.control.readiness import Readiness
+from meshcore.control.renewal import Renewal
 from meshcore.control.report import Report
 from meshcore.control.settings import Joining, Launch, Settings
 from meshcore.control.succession import Succession
 from meshcore.errors import MeshcoreError, StartFailed
+from meshcore.native import Materials
 from meshcore.native_discovery import Discovery, DiscoveryOptions
+from meshcore.native_identity import EnrolmentOptions
 from meshcore.sources.watch import Watch
 from meshcore.telemetry.scrape import exposition
 
@@ -30,6 +35,8 @@ _log = logging.getLogger("meshcore")
 
 # How long the control plane is waited for when there is something else to begin with.
 FIRST_SECONDS = 1.0
+# How often it is looked whether the mesh trusts others.
+TRUST_SECONDS = 1.0
 
 
 def join(settings: Settings, launch: Launch) -> int:
@@ -42,6 +49,11 @@ class Joined(Sidecar):
     """A running sidecar with a control plane."""
 
     discovery: Discovery
+    enrolled: Enrolled | None = None
+    """`None` where others make the certificates."""
+    trust: Mapping[str, Any] | None = None
+    """Whom the mesh trusts, as it was said last."""
+    looks_at: float = 0.0
     readiness: Readiness | None = None
     renewing: Thread | None = None
 
@@ -62,11 +74,16 @@ class Joined(Sidecar):
         hooks = plugins.load()
         succession = Succession(launch, settings)
         claimed = claim(settings, read_token(joining.token) if joining.token else None)
-        discovery = _discover(settings, joining, claimed)
+        enrolled = _enrol(settings, joining)
+        discovery = _discover(settings, joining, claimed, enrolled)
         source = _wait(discovery, joining)
         about = discovery.about()
         prepared = _prepared(settings, claimed, about, discovery)
-        renewal, proxy = begin_with(settings, prepared, hooks, succession, None, discovery)
+        trust = discovery.trust()
+        if enrolled is not None:
+            enrolled.trusts(trust, prepared.head["trust_domain_aliases"])
+        renewal = Renewal(enrolled) if enrolled is not None else None
+        renewal, proxy = begin_with(settings, prepared, hooks, succession, renewal, discovery)
         plugins.took_over()
         proxy.on_scrape(exposition)
         last_good = LastGood(_file(settings))
@@ -74,7 +91,7 @@ class Joined(Sidecar):
         report.revision = prepared.revision
         sidecar = cls(
             settings, proxy, renewal, watch, plugins, report, last_good, succession,
-            discovery=discovery,
+            discovery=discovery, enrolled=enrolled, trust=trust,
         )  # fmt: skip
         sidecar._listen_to_signals()
         sidecar._look_at_application(claimed, about)
@@ -122,10 +139,31 @@ class Joined(Sidecar):
         """Renews on a thread of its own: the control plane may take its time."""
         if self.renewing is not None and self.renewing.is_alive():
             return
-        if self.renewal.is_due():
-            arguments = (self.proxy.rotate,)
-            self.renewing = Thread(target=self.renewal.renew, args=arguments, daemon=True)
+        if self.renewal.is_due() or self._is_of_old_root():
+            self.renewing = Thread(target=self.renewal.renew, args=(self._rotate,), daemon=True)
             self.renewing.start()
+
+    def _is_of_old_root(self) -> bool:
+        """Takes changes of trust over; whether another root signs since."""
+        now = time.monotonic()
+        if self.enrolled is None or now < self.looks_at:
+            return False
+        self.looks_at = now + TRUST_SECONDS
+        before, self.trust = self.trust, self.discovery.trust()
+        if self.trust == before or self.trust is None:
+            return False
+        self.enrolled.trusts(self.trust)
+        try:
+            self._rotate(self.enrolled.materials())
+        except MeshcoreError as error:
+            _log.error("the trust of the mesh cannot be taken over: %s", error)
+            return False
+        _log.info("the trust of the mesh has changed")
+        return before is not None and before["signer"] != self.trust["signer"]
+
+    def _rotate(self, materials: Materials) -> None:
+        self.discovery.rotate(materials)
+        self.proxy.rotate(materials)
 
     def _tell_notices(self) -> None:
         super()._tell_notices()
@@ -141,17 +179,38 @@ def _file(settings: Settings) -> str:
     return os.path.join(settings.state, "last-good", f"{settings.key}.json")
 
 
-def _discover(settings: Settings, joining: Joining, claimed: Claim) -> Discovery:
+def _enrol(settings: Settings, joining: Joining) -> Enrolled | None:
+    """Gets a certificate, unless somebody else makes them."""
+    if settings.files is not None:
+        return None
+    if joining.token is None:
+        raise StartFailed(
+            "--control needs a --token (see meshcore token create), or --cert, --key and --ca"
+        )
+    options = EnrolmentOptions(
+        joining.address, read_token(joining.token), plain=joining.is_plain,
+        ttl_seconds=settings.certificate_ttl_seconds,
+    )  # fmt: skip
+    return Enrolled(options, os.path.join(settings.state, "identity", f"{settings.key}.json"))
+
+
+def _discover(
+    settings: Settings, joining: Joining, claimed: Claim, enrolled: Enrolled | None
+) -> Discovery:
+    is_secure = enrolled is not None and not joining.is_plain
+    materials = enrolled.materials() if enrolled is not None and is_secure else None
     return Discovery(
         DiscoveryOptions(
             address=joining.address,
             node=described(settings, claimed, is_ready=False),
+            control=enrolled.control if enrolled is not None and is_secure else None,
             token=joining.token,
             access_log=_access_log(settings.access_log),
             wait_ms=joining.wait_ms,
             unused_ms=joining.unused_ms,
             file=_file(settings),
-        )
+        ),
+        materials,
     )
 
 

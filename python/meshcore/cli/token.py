@@ -36,7 +36,7 @@ def create(
     ] = "default",
     ttl: Annotated[
         str,
-        typer.Option(envvar="MESHCORE_TOKEN_TTL", help="How long it is valid, 90 days at most."),
+        typer.Option(envvar="MESHCORE_TOKEN_TTL", help="How long it is valid: 90 days at most."),
     ] = "1h",
     state: ControlStateOption = None,
     out: Annotated[

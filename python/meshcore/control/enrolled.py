@@ -6,15 +6,16 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from meshcore.control import atomic
 from meshcore.control.renewal import HALF, JITTER
 from meshcore.errors import CertificateError, Unreachable
-from meshcore.native import Credentials, Enrolment, EnrolmentOptions, Materials
+from meshcore.native import Materials
+from meshcore.native_identity import Credentials, Enrolment, EnrolmentOptions
 
 _log = logging.getLogger("meshcore")
 
@@ -22,8 +23,6 @@ _log = logging.getLogger("meshcore")
 _LEAST_SECONDS = 30.0
 # How long to wait before the control plane is asked again at the start.
 _AGAIN_SECONDS = 1.0
-# Trust as the control plane says it: roots (PEM) by trust domain, and aliases of domains.
-Trust = tuple[Sequence[tuple[str, bytes]] | None, Sequence[tuple[str, str]]]
 
 
 class Enrolled:
@@ -42,7 +41,8 @@ class Enrolled:
             CertificateError: The control plane refuses.
         """
         self._path = path
-        self.trust: Trust = (None, ())
+        self._roots: list[tuple[str, bytes]] | None = None
+        self._aliases: dict[str, str] = {}
         kept = _read(path)
         try:
             self._enrolment = Enrolment(options, kept)
@@ -62,8 +62,20 @@ class Enrolled:
 
     def materials(self) -> Materials:
         """Returns the certificate of now, with the trust of now."""
-        roots, aliases = self.trust
-        return self.credentials.materials(roots, aliases)
+        return self.credentials.materials(self._roots, list(self._aliases.items()))
+
+    def trusts(self, trust: Mapping[str, Any] | None, own_aliases: Sequence[str] = ()) -> None:
+        """Takes over whom the mesh trusts, if the control plane has said it.
+
+        Args:
+            trust: `roots` (PEM by trust domain) and `aliases`.
+            own_aliases: Further names of the mesh's own trust domain.
+        """
+        domain = self.credentials.identity.removeprefix("spiffe://").partition("/")[0]
+        self._aliases |= dict.fromkeys(own_aliases, domain)
+        if trust is not None:
+            self._roots = [(of, pem.encode()) for of, pem in trust["roots"].items()]
+            self._aliases |= trust["aliases"]
 
     def issue(self) -> tuple[Materials, Callable[[], bool]]:
         """Returns a new certificate, at first the one there is, and what tells when it is old.

@@ -56,9 +56,14 @@ class PlaneSettings:
         return ControlOptions(
             state=str(self.state),
             plain=f"127.0.0.1:{self.ports.plain}",
+            secure=_join(self.address, self.ports.secure),
             trust_domain=mesh["trust_domain"],
             root_namespace=mesh["root_namespace"],
             domain=mesh["domain"],
             version=self.version,
             grace_ms=GRACE_MS,
         )
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
