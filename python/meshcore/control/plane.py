@@ -91,6 +91,7 @@ class Plane:
             StartFailed: A port or the state directory cannot be had.
         """
         lock = Lock.take(settings.state)
+        gc.disable()
         started: list[Native] = []
 
         def begin_native(mesh: Settings) -> Native:
@@ -195,9 +196,13 @@ class Plane:
 
 
 def _keep_documents() -> None:
-    """Takes what there is out of the garbage collection: documents stay, and are many."""
+    """Takes what there is out of the garbage collection: documents stay, and are many.
+
+    While the first of them are read nothing is collected: there is no garbage among them.
+    """
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _distribution(settings: PlaneSettings, begin: Callable[[Settings], Native]) -> Distribution:
