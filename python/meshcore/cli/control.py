@@ -2,6 +2,7 @@
 # ruff: noqa: FBT002 - a flag of the command line is false by default
 
 import errno
+import gc
 import logging
 import os
 from ipaddress import ip_address
@@ -93,6 +94,7 @@ def control(  # noqa: PLR0913, PLR0917 - one for each option
         exposes_debug=expose_debug,
         ready_file=ready_file.absolute() if ready_file else None,
     )
+    gc.disable()  # until the documents are read: there is no garbage among them, and many are kept
     try:
         plane = Plane.start(settings, ControlPlane)
         typer.echo(_banner(plane), err=True)

@@ -33,8 +33,6 @@ from meshcore.sources.watch import Change, Pace, Watch
 _log = logging.getLogger("meshcore")
 # How documents are watched. A change waits until they were still, at most so long.
 PACE = Pace(every_seconds=0.1, share=0.05, still_within_seconds=10.0)
-
-
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -91,7 +89,6 @@ class Plane:
             StartFailed: A port or the state directory cannot be had.
         """
         lock = Lock.take(settings.state)
-        gc.disable()
         started: list[Native] = []
 
         def begin_native(mesh: Settings) -> Native:
@@ -196,10 +193,7 @@ class Plane:
 
 
 def _keep_documents() -> None:
-    """Takes what there is out of the garbage collection: documents stay, and are many.
-
-    While the first of them are read nothing is collected: there is no garbage among them.
-    """
+    """Takes what there is out of the garbage collection: documents stay, and are many."""
     gc.collect()
     gc.freeze()
     gc.enable()
