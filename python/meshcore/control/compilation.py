@@ -1,8 +1,9 @@
 """Documents to resources, change after change: what no change concerns is not looked at again.
 
 The answer is that of `config.compile_mesh`, whose steps these are; only what is remembered between
-changes is added. (Only names that were probably meant are hinted at more often: each change may.) A source is parsed again when its text differs, a document is compiled again when
-its source was parsed, and checked again when something it asked for is answered otherwise.
+changes is added. A source is parsed again when its text differs, a document is compiled again when
+its source was parsed, and checked again when something it asked for is answered otherwise. The one
+difference: hints at what was probably meant are bounded for each change, not for all documents.
 """
 
 from collections.abc import Iterable, Sequence
