@@ -21,6 +21,7 @@ mod route;
 mod service;
 mod sni;
 mod traffic;
+mod trust;
 
 pub use authorization::{
     Action as AuthorizationAction, Authorization, AuthorizationRule, Condition,
@@ -43,3 +44,4 @@ pub use service::{ExportTo, Location, Protocol, Resolution, Service, ServicePort
 pub use sni::{MeshSni, NotMeshSni};
 pub use traffic::{ClientTls, ConnectionPool, H2Upgrade, LoadBalancer, OutlierDetection};
 pub use traffic::{Policy, Subset, TlsOrigination, TrafficPolicy};
+pub use trust::Trust;

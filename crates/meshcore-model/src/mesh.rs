@@ -36,6 +36,10 @@ pub struct Mesh {
     /// What workloads that register themselves have in common.
     #[serde(default)]
     pub workload_groups: Vec<WorkloadGroup>,
+    /// The hosts that were asked for, as they are called, when this is only the part of a mesh
+    /// that belongs to them; `None` when it is all that the node may see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Vec<String>>,
 }
 
 /// What holds for the whole mesh. Names and defaults are those of Istio's `MeshConfig`.

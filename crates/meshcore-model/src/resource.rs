@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Authorization, PeerAuth, Route, Service, Settings, TrafficPolicy, Workload, WorkloadGroup,
+    Authorization, PeerAuth, Route, Service, Settings, TrafficPolicy, Trust, Workload,
+    WorkloadGroup,
 };
 
 /// One resource of the mesh. As JSON it is an object with one field, the kind in `snake_case`.
@@ -26,6 +27,8 @@ pub enum Resource {
     Authorization(Box<Authorization>),
     /// What workloads that register themselves have in common.
     WorkloadGroup(Box<WorkloadGroup>),
+    /// Whom the mesh trusts.
+    Trust(Box<Trust>),
     /// The names of the resources that a key stands for, in order; none when there is nothing.
     Found(Vec<String>),
 }

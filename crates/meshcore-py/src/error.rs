@@ -1,11 +1,13 @@
 //! Errors of the data plane as Python's exceptions. They are defined in `meshcore.errors`, so
 //! that Python can raise them too.
 
+use meshcore_discovery::certificates::EnrolError;
 use meshcore_discovery::server::UpdateError;
 use meshcore_model::InvalidIdentity;
 use meshcore_proxy::{ApplyError, StartError};
 use meshcore_tls::MaterialsError;
 use meshcore_tls::ca::CaError;
+use meshcore_tls::store::StoreError;
 use pyo3::prelude::*;
 
 use crate::control_plane::ControlStartError;
@@ -21,8 +23,10 @@ mod imported {
     import_exception!(meshcore.errors, StaleRevision);
     import_exception!(meshcore.errors, StartFailed);
     import_exception!(meshcore.errors, UndeclaredAttribute);
+    import_exception!(meshcore.errors, Unreachable);
 }
 
+use imported::Unreachable;
 use imported::{CertificateError, NativeError, SnapshotRejected, StaleRevision, StartFailed};
 pub(crate) use imported::{PluginError, RequestGone, UndeclaredAttribute};
 
@@ -60,6 +64,10 @@ pub(crate) enum Error {
     Authority(#[from] CaError),
     #[error(transparent)]
     Identity(#[from] InvalidIdentity),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
 }
 
 impl From<Error> for PyErr {
@@ -86,9 +94,12 @@ impl From<Error> for PyErr {
                 | StartError::AccessLog(_)
                 | StartError::Thread(_),
             ) => StartFailed::new_err(text),
-            Error::Materials(_) | Error::Authority(_) | Error::Identity(_) => {
-                CertificateError::new_err(text)
-            }
+            Error::Materials(_)
+            | Error::Authority(_)
+            | Error::Identity(_)
+            | Error::Store(_)
+            | Error::Enrol(EnrolError::Refused(_)) => CertificateError::new_err(text),
+            Error::Enrol(EnrolError::Unreachable(_)) => Unreachable::new_err(text),
             Error::Forked
             | Error::Stopped
             | Error::Sockets(_)

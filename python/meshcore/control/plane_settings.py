@@ -56,9 +56,15 @@ class PlaneSettings:
         return ControlOptions(
             state=str(self.state),
             plain=f"127.0.0.1:{self.ports.plain}",
+            secure=_at(self.address, self.ports.secure),
+            aliases=dict.fromkeys(mesh["trust_domain_aliases"], mesh["trust_domain"]),
             trust_domain=mesh["trust_domain"],
             root_namespace=mesh["root_namespace"],
             domain=mesh["domain"],
             version=self.version,
             grace_ms=GRACE_MS,
         )
+
+
+def _at(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -222,7 +222,10 @@ impl<'a> Search<'a> {
             Resource::TrafficPolicy(policy) => hosts::follows(policy, self.namespace),
             Resource::Authorization(policy) => here(&policy.origin.namespace),
             Resource::WorkloadGroup(group) => group.namespace == self.namespace,
-            Resource::Settings(_) | Resource::Workload(_) | Resource::PeerAuth(_) => true,
+            Resource::Settings(_)
+            | Resource::Workload(_)
+            | Resource::PeerAuth(_)
+            | Resource::Trust(_) => true,
             Resource::Found(_) => false,
         });
         let names: BTreeSet<Name> = all.map(|(name, _)| Arc::clone(name)).collect();

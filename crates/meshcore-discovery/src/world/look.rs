@@ -80,7 +80,10 @@ pub(crate) fn of(name: &Name, stored: &Stored) -> Vec<Look> {
         Resource::Authorization(policy) => {
             looks.push(Look::Authorizations(policy.origin.namespace.as_str().into()));
         }
-        Resource::Settings(_) | Resource::WorkloadGroup(_) | Resource::Found(_) => {}
+        Resource::Settings(_)
+        | Resource::WorkloadGroup(_)
+        | Resource::Trust(_)
+        | Resource::Found(_) => {}
     }
     looks
 }
