@@ -135,6 +135,10 @@ class Unreachable(NativeError):
     """The control plane does not answer, or not in time; try again later."""
 
 
+class InterceptFailed(MeshcoreError):
+    """Connections cannot be redirected to a sidecar, or no more be left alone."""
+
+
 class CertificateError(MeshcoreError):
     """A certificate, key, certificate request or trust bundle that cannot be used."""
 

@@ -216,6 +216,13 @@ class Mesh:
     def sidecar(self, *options: object) -> Sidecar:
         return self.sidecars(options)[0]
 
+    def gateway(self, *options: object) -> Sidecar:
+        """Starts a gateway with its name and options, and waits until it is ready."""
+        began = time.monotonic()
+        started = self._sidecar(options, "--gateway")
+        started.wait_ready(began)
+        return started
+
     def meshcore(self, *command: object) -> subprocess.CompletedProcess[str]:
         """Runs a command of meshcore to its end."""
         return subprocess.run(
@@ -227,14 +234,14 @@ class Mesh:
         for process in reversed(self.processes):
             process.end()
 
-    def _sidecar(self, options: tuple[object, ...]) -> Sidecar:
+    def _sidecar(self, options: tuple[object, ...], role: str = "--service") -> Sidecar:
         number = len(self.processes)
         ready, log, output = (
             self.directory / f"{number}.{suffix}" for suffix in ("ready", "log", "out")
         )
         command = (
             MESHCORE, "run", "--mesh", self.documents, "--ready-file", ready,
-            "--access-log", log, "--drain", "5s", "--service", *options,
+            "--access-log", log, "--drain", "5s", role, *options,
         )  # fmt: skip
         sidecar = Sidecar(self._popen(command, output), output, ready, log)
         self.processes.append(sidecar)

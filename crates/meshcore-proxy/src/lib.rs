@@ -20,8 +20,10 @@ mod converse;
 mod counted;
 mod detect;
 mod dial;
+mod dns;
 mod exchange;
 mod forward;
+mod gateway;
 mod h2_client;
 pub mod hooks;
 mod opaque;
@@ -41,9 +43,12 @@ mod shared;
 mod sink;
 mod stream;
 mod target;
+mod timer;
 mod tunnel;
 mod waits;
 mod worker;
 
 pub use bind::Taken;
+#[doc(hidden)]
+pub use dns::fuzz as fuzz_dns;
 pub use proxy::{ApplyError, Options, Proxy, StartError};

@@ -36,6 +36,8 @@ pub struct VirtualHost {
     pub service: Arc<ServiceLabels>,
     /// Ports of the service; empty takes any port.
     pub ports: Box<[VirtualHostPort]>,
+    /// What DNS says of the host; nothing when it is others who know.
+    pub addresses: Box<[IpAddr]>,
     /// The rules of the route that has the host; `None` when none has.
     pub(crate) routed: Option<Arc<RouteTable>>,
     /// The one rule that sends everything to the service.
@@ -137,6 +139,13 @@ impl Outbound {
         declared.unwrap_or(Protocol::Detect)
     }
 
+    /// The addresses of a name in lower case, as DNS gives them; `None` when the mesh has none.
+    pub fn addresses_of(&self, name: &[u8]) -> Option<&[IpAddr]> {
+        let wild = || suffixes(name).find_map(|suffix| self.suffixes.get(suffix));
+        let vhost = self.exact.get(name).or_else(wild)?;
+        (!vhost.addresses.is_empty()).then_some(&*vhost.addresses)
+    }
+
     /// All hosts, each once.
     pub fn hosts(&self) -> impl Iterator<Item = &Arc<VirtualHost>> {
         let wild = self.suffixes.values().chain(&self.any);
@@ -144,7 +153,7 @@ impl Outbound {
         exact.map(|(_, vhost)| vhost).chain(wild)
     }
 
-    fn host(&self, authority: &Authority<'_>, port: u16) -> Option<&VirtualHost> {
+    pub(crate) fn host(&self, authority: &Authority<'_>, port: u16) -> Option<&VirtualHost> {
         let host = authority.host();
         if let Some(vhost) = self.exact.get(host) {
             return Some(vhost);
@@ -200,7 +209,7 @@ impl VirtualHost {
 }
 
 /// What follows each dot of a host, longest first: the wildcards it may be under.
-fn suffixes(host: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn suffixes(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     let dots = host.iter().enumerate().filter(|(_, byte)| **byte == b'.');
     dots.filter_map(move |(at, _)| host.get(at.saturating_add(1)..))
 }
@@ -234,14 +243,14 @@ impl TcpTable {
 }
 
 /// The rules for one port of a service.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct TcpService {
     pub(crate) rules: Vec<(Box<[Cidr]>, TcpRoute)>,
 }
 
 impl TcpService {
     /// The first rule that has the address in its subnets, or has none.
-    fn route(&self, address: Option<IpAddr>) -> Option<&TcpRoute> {
+    pub(crate) fn route(&self, address: Option<IpAddr>) -> Option<&TcpRoute> {
         let holds = |(subnets, _): &&(Box<[Cidr]>, TcpRoute)| {
             subnets.is_empty()
                 || address.is_some_and(|address| subnets.iter().any(|one| one.contains(address)))

@@ -15,6 +15,7 @@ COMMANDS = {
     "analyze": "Find mistakes in documents before they are in force.",
     "expand": "Show the Istio documents that a short form stands for.",
     "status": "Show the sidecars of a mesh: state, revision, refusals, certificates.",
+    "intercept": "Redirect the connections of this host, or container, to a sidecar.",
     "cert": "Make and show certificates of the development authority; rotate a mesh's root.",
     "token": "Make, list and revoke tokens, with which sidecars join a control plane.",
     "version": "Show the version.",

@@ -35,7 +35,8 @@ def create(
         str, typer.Option(envvar="MESHCORE_NAMESPACE", help="Namespace of the identity.")
     ] = "default",
     ttl: Annotated[
-        str, typer.Option(envvar="MESHCORE_TOKEN_TTL", help="How long it is valid: 90 days at most.")
+        str,
+        typer.Option(envvar="MESHCORE_TOKEN_TTL", help="How long it is valid: 90 days at most."),
     ] = "1h",
     state: ControlStateOption = None,
     out: Annotated[

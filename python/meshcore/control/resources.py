@@ -17,6 +17,8 @@ _KINDS = {
     "peer_auths": ("peer_auth", "peer_auth"),
     "authorizations": ("authorization", "authorization"),
     "workload_groups": ("workload_group", "group"),
+    "gateways": ("gateway", "listener"),
+    "credentials": ("credential", "credential"),
 }
 _LISTS = {kind: name for name, (kind, _) in _KINDS.items()} | {"service": "services"}
 

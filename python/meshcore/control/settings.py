@@ -25,6 +25,8 @@ class Wanted:
     """Ports that are served; when there are none, those of the service in the mesh."""
     has_inbound: bool = True
     """Whether others may call it."""
+    is_gateway: bool = False
+    """Whether it is no sidecar: it opens the servers of the Gateways that select it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Ports:
     admin: int = 15000
     health: int = 15021
     metrics: int = 15090
+    dns: int | None = None
+    """`None` answers no names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,10 @@ class Settings:
     """The application to start, with its arguments."""
     set_http_proxy: bool = False
     """Whether the application finds the mesh in `http_proxy`."""
+    intercepted: bool = False
+    """Whether the kernel redirects the connections of the workload to the sidecar."""
+    both_families: bool = False
+    """Whether it listens for IPv4 and IPv6, because both are redirected."""
 
     def to_json(self) -> str:
         """Returns the settings in the form that `from_json` reads."""
@@ -106,8 +114,8 @@ class Settings:
     def key(self) -> str:
         """A file name for this sidecar among those that share the state directory."""
         wanted = self.wanted
-        parts = (mesh_name(self.mesh), wanted.namespace, wanted.service, wanted.version,
-                 wanted.address)  # fmt: skip
+        parts = (mesh_name(self.mesh), "gateway" if wanted.is_gateway else None, wanted.namespace,
+                 wanted.service, wanted.version, wanted.address)  # fmt: skip
         return ",".join(part for part in parts if part).replace("/", "_").replace(":", "_")
 
 
@@ -119,6 +127,8 @@ class Launch:
     """Whether it takes the sockets over from the running one."""
     supervisor: int | None = None
     """Descriptor of the Unix socket to the process that started it and starts it again."""
+    redirects: bool = False
+    """Whether that process has connections redirected once this one accepts, and says so."""
     application: bool = False
     """Whether that process, or one that was taken over from, keeps the application."""
     listeners: tuple[tuple[str, int], ...] = ()

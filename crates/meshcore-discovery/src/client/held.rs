@@ -315,6 +315,8 @@ impl One {
             Resource::TrafficPolicy(policy) => is_it(&policy.origin),
             Resource::PeerAuth(policy) => is_it(&policy.origin),
             Resource::Authorization(policy) => is_it(&policy.origin),
+            Resource::Gateway(gateway) => is_it(&gateway.origin),
+            Resource::Credential(credential) => is_it(&credential.origin),
             Resource::Settings(_)
             | Resource::WorkloadGroup(_)
             | Resource::Trust(_)
@@ -332,6 +334,8 @@ fn add(mesh: &mut Mesh, asked: &mut Vec<String>, (name, resource): (&str, &Resou
         Resource::TrafficPolicy(policy) => mesh.traffic_policies.push((**policy).clone()),
         Resource::PeerAuth(policy) => mesh.peer_auths.push((**policy).clone()),
         Resource::Authorization(policy) => mesh.authorizations.push((**policy).clone()),
+        Resource::Gateway(gateway) => mesh.gateways.push((**gateway).clone()),
+        Resource::Credential(credential) => mesh.credentials.push((**credential).clone()),
         // Of registration and of certificates, not of the data plane.
         Resource::WorkloadGroup(_) | Resource::Trust(_) => {}
         Resource::Found(names) => {

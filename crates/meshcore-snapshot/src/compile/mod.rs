@@ -3,6 +3,9 @@
 mod authorization;
 mod clusters;
 mod endpoints;
+mod gateway;
+mod gateway_hosts;
+mod gateway_tcp;
 mod headers;
 mod hosts;
 mod inbound;
@@ -48,6 +51,7 @@ pub(crate) fn compile(
     let routes = routes::Routes::new(&scope, &catalog)?;
     let outbound = hosts::build(&scope, &catalog, &routes)?;
     let inbound = inbound::build(&scope, &workload)?;
+    let gateway = gateway::build(&scope, &catalog)?;
     let peers = peers::build(&scope)?;
     Ok(Snapshot {
         revision: mesh.revision,
@@ -56,6 +60,7 @@ pub(crate) fn compile(
         workload,
         outbound: Arc::new(outbound),
         inbound: Arc::new(inbound),
+        gateway: gateway.map(Arc::new),
         hooks: Arc::new(Hooks::new(hooks)),
         clusters: catalog.clusters,
         peers: Arc::new(peers),
