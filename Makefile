@@ -18,9 +18,8 @@ SECONDS ?= 60
 help: ## Shows this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: develop ## A mesh of four workloads on this machine, explained step by step
-	tools/debian curl
-	python examples/quickstart/demo.py --check
+demo: develop ## A mesh of seven sidecars on this machine, explained step by step
+	meshcore demo --check
 
 test: test-rust test-python gates ## All tests
 
