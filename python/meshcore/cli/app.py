@@ -18,7 +18,6 @@ COMMANDS = {
     "status": "Show the sidecars of a mesh: state, revision, refusals, certificates.",
     "intercept": "Redirect the connections of this host, or container, to a sidecar.",
     "graph": "Show who calls whom: rate, errors, latency, identities, denials.",
-    "cert": "Make and show certificates of the development authority.",
     "cert": "Make and show certificates of the development authority; rotate a mesh's root.",
     "token": "Make, list and revoke tokens, with which sidecars join a control plane.",
     "version": "Show the version.",
