@@ -39,7 +39,7 @@ class Plane:
         ready.unlink(missing_ok=True)
         command = [
             sys.executable, "-m", "meshcore", "control", "--mesh", mesh, "--state", state,
-            "--address", "127.0.0.1", "--plain-port", str(ports[0]),
+            "--address", "127.0.0.1", "--plain-port", str(ports[0]), "--secure-port", "0",
             "--monitoring-port", str(ports[1]), "--ready-file", ready, "--log-level", "error",
         ]  # fmt: skip
         began = time.monotonic()

@@ -13,7 +13,9 @@ services:
   web: {{port: 80, endpoints: ["127.0.0.2:{0}"]}}
   api: {{port: 80, endpoints: ["127.0.0.3:80"]}}
 """
-FREE = ("--address", "127.0.0.1", "--plain-port", "0", "--monitoring-port", "0")
+FREE = (
+    "--address", "127.0.0.1", "--plain-port", "0", "--secure-port", "0", "--monitoring-port", "0",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def test_a_second_one_is_refused(mesh):
         assert f"another control plane, process {control.process.pid}, uses" in done.stderr
 
 
-@pytest.mark.parametrize("option", ["--plain-port", "--monitoring-port"])
+@pytest.mark.parametrize("option", ["--plain-port", "--secure-port", "--monitoring-port"])
 def test_a_port_that_is_taken_is_told(mesh, option):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
