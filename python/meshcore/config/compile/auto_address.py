@@ -5,6 +5,7 @@ Istio's `PILOT_ENABLE_IP_AUTOALLOCATE`.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address
 
@@ -28,7 +29,7 @@ def preferred(document: Document[Model], host: str) -> list[str]:
     """
     if host.startswith("*") or document.metadata.labels.get(_LABEL, "").lower() == "false":
         return []
-    return _addresses((document.namespace, host), 0)
+    return list(_addresses((document.namespace, host), 0))
 
 
 def settle(services: Sequence[Service]) -> list[Service]:
@@ -42,7 +43,7 @@ def settle(services: Sequence[Service]) -> list[Service]:
     found: dict[Key, list[str]] = {}
     for key in sorted(keys):
         for turn in range(_COUNT):
-            addresses = _addresses(key, turn)
+            addresses = list(_addresses(key, turn))
             if taken.isdisjoint(addresses):
                 break
         else:
@@ -63,8 +64,9 @@ def _key(service: Service) -> Key:
     return service["namespace"], service["host"]
 
 
-def _addresses(key: Key, turn: int) -> list[str]:
+@lru_cache(maxsize=_COUNT)
+def _addresses(key: Key, turn: int) -> tuple[str, str]:
     digest = int.from_bytes(blake2b("/".join(key).encode(), digest_size=8).digest(), "big")
     step = digest // _COUNT % (_COUNT - 1) + 1
     number = (digest + turn * step) % _COUNT + 1
-    return [str(_FIRST_IPV4 + number), str(_FIRST_IPV6 + number)]
+    return str(_FIRST_IPV4 + number), str(_FIRST_IPV6 + number)
