@@ -29,7 +29,7 @@ def preferred(document: Document[Model], host: str) -> list[str]:
     """
     if host.startswith("*") or document.metadata.labels.get(_LABEL, "").lower() == "false":
         return []
-    return list(_addresses((document.namespace, host), 0))
+    return _addresses((document.namespace, host), 0)
 
 
 def settle(services: Sequence[Service]) -> list[Service]:
@@ -43,7 +43,7 @@ def settle(services: Sequence[Service]) -> list[Service]:
     found: dict[Key, list[str]] = {}
     for key in sorted(keys):
         for turn in range(_COUNT):
-            addresses = list(_addresses(key, turn))
+            addresses = _addresses(key, turn)
             if taken.isdisjoint(addresses):
                 break
         else:
@@ -64,9 +64,14 @@ def _key(service: Service) -> Key:
     return service["namespace"], service["host"]
 
 
-@lru_cache(maxsize=_COUNT)
-def _addresses(key: Key, turn: int) -> tuple[str, str]:
+def _addresses(key: Key, turn: int) -> list[str]:
     digest = int.from_bytes(blake2b("/".join(key).encode(), digest_size=8).digest(), "big")
     step = digest // _COUNT % (_COUNT - 1) + 1
     number = (digest + turn * step) % _COUNT + 1
+    return list(_numbered(number))
+
+
+@lru_cache(maxsize=_COUNT)
+def _numbered(number: int) -> tuple[str, str]:
+    """Returns the addresses with a number as text, which takes longer than all else here."""
     return str(_FIRST_IPV4 + number), str(_FIRST_IPV6 + number)
