@@ -2,7 +2,8 @@
 
 The answer is that of `config.compile_mesh`, whose steps these are; only what is remembered between
 changes is added. A source is parsed again when its text differs, a document is compiled again when
-its source was parsed, and checked again when something it asked for is answered otherwise.
+its source was parsed, and checked again when something it asked for is answered otherwise. The one
+difference: hints at what was probably meant are bounded for each change, not for all documents.
 """
 
 from collections.abc import Iterable, Sequence
@@ -266,13 +267,9 @@ class Compilation:
             self._put(service_name(service), {"service": service})
 
     def _settle_addresses(self) -> None:
-        """Lets no two services have the same address of those that are given out."""
-        services = [service for found in self._services.values() for service in found]
-        addresses = auto_address.settled(services)
-        for service in services:
-            name, its = service_name(service), addresses.get(auto_address.key_of(service), [])
-            if self.resources[name]["service"]["auto_addresses"] != its:
-                self._put(name, {"service": {**service, "auto_addresses": its}})
+        """Gives each service the addresses of its own that others leave to it."""
+        services = [service for several in self._services.values() for service in several]
+        self._touched.update(map(service_name, auto_address.settle(services)))
 
     def _put(self, name: str, resource: Resource) -> None:
         self.resources[name] = resource

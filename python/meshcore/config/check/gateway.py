@@ -38,7 +38,7 @@ def check_document(document: Document[Gateway], world: World) -> Iterator[Diagno
         yield from _opening(document, server, index)
         if server.tls is not None:
             yield from _tls(document, server.tls, world, index)
-    own = next((g for g in world.mesh["gateways"] if g["origin"] == document.origin()), None)
+    own = world.gateway(f"{document.namespace}/{document.name}")
     if own is not None:
         yield from _conflicts(document, own, world)
 
@@ -59,7 +59,7 @@ def _opening(document: Document[Gateway], server: Server, index: int) -> Iterato
 
 def _tls(document: Document[Gateway], tls: Tls, world: World, index: int) -> Iterator[Diagnostic]:
     place = ("servers", index, "tls")
-    known = {credential["origin"]["name"] for credential in world.mesh["credentials"]}
+    known = world.credential_names()
     named = [("credentialName", name) for name in tls.credentials()]
     if tls.ca_cert_credential_name:
         named.append(("caCertCredentialName", tls.ca_cert_credential_name))
@@ -89,7 +89,7 @@ def _conflicts(document: Document[Gateway], own: Resource, world: World) -> Iter
     """Yields what says that the older of two servers on one port leaves the other one out."""
     others = [
         (other, server)
-        for other in world.mesh["gateways"]
+        for other in world.gateways()
         if other["origin"] != own["origin"] and _meet(own, other)
         for server in other["servers"]
     ]

@@ -55,13 +55,13 @@ def _gateways(document: Document[VirtualService], world: World) -> Iterator[Diag
     if not world.is_whole:
         return
     hosts = [host_of(document, host, world) for host in document.spec.hosts]
-    known = {gateway_name(one): one for one in world.mesh["gateways"]}
     for index, written in enumerate(document.spec.gateways):
         name = gateway(written, document.namespace)
         if name == MESH:
             continue
-        found = known.get(name)
+        found = world.gateway(name)
         if found is None:
+            known = map(gateway_name, world.gateways())
             message = f"there is no Gateway {name}"
             hint = did_you_mean(name, known, show_allowed=False)
             yield document.report(

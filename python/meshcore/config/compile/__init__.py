@@ -77,6 +77,8 @@ def empty(settings: Settings, revision: int) -> Mesh:
         "gateways": [],
         "credentials": [],
         "workload_groups": [],
+        "gateways": [],
+        "credentials": [],
     }
 
 

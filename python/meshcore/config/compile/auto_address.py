@@ -1,10 +1,11 @@
 """Addresses for services that have none, for DNS to name, and for redirected connections.
 
-They come from blocks that nobody routes. Source of the blocks, and of which services get one: Istio's
-`PILOT_ENABLE_IP_AUTOALLOCATE`.
+They come from blocks that nobody routes. Source of the blocks, and of which services get one:
+Istio's `PILOT_ENABLE_IP_AUTOALLOCATE`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address
 
@@ -31,21 +32,13 @@ def preferred(document: Document[Model], host: str) -> list[str]:
     return _addresses((document.namespace, host), 0)
 
 
-def settle(services: Sequence[Service]) -> None:
-    """Gives services whose preferred addresses are not free the next ones."""
-    found = settled(services)
-    for service in services:
-        if service["auto_addresses"]:
-            service["auto_addresses"] = found[key_of(service)]
-
-
-def settled(services: Sequence[Service]) -> Mapping[Key, list[str]]:
-    """Returns the addresses of all services that get some, each address once.
+def settle(services: Sequence[Service]) -> list[Service]:
+    """Gives services whose preferred addresses are not free the next ones; returns those.
 
     The result depends on which services there are, not on their order; one that is added or
     removed moves only those that want what it has.
     """
-    keys = {key_of(service) for service in services if service["auto_addresses"]}
+    keys = {_key(service) for service in services if service["auto_addresses"]}
     taken = {address for service in services for address in service["addresses"]}
     found: dict[Key, list[str]] = {}
     for key in sorted(keys):
@@ -57,11 +50,17 @@ def settled(services: Sequence[Service]) -> Mapping[Key, list[str]]:
             addresses = []
         taken.update(addresses)
         found[key] = addresses
-    return found
+    moved = [
+        service
+        for service in services
+        if service["auto_addresses"] and service["auto_addresses"] != found[_key(service)]
+    ]
+    for service in moved:
+        service["auto_addresses"] = found[_key(service)]
+    return moved
 
 
-def key_of(service: Service) -> Key:
-    """Returns what the addresses of a service are found by."""
+def _key(service: Service) -> Key:
     return service["namespace"], service["host"]
 
 
@@ -69,4 +68,10 @@ def _addresses(key: Key, turn: int) -> list[str]:
     digest = int.from_bytes(blake2b("/".join(key).encode(), digest_size=8).digest(), "big")
     step = digest // _COUNT % (_COUNT - 1) + 1
     number = (digest + turn * step) % _COUNT + 1
-    return [str(_FIRST_IPV4 + number), str(_FIRST_IPV6 + number)]
+    return list(_numbered(number))
+
+
+@lru_cache(maxsize=_COUNT)
+def _numbered(number: int) -> tuple[str, str]:
+    """Returns the addresses with a number as text, which takes longer than all else here."""
+    return str(_FIRST_IPV4 + number), str(_FIRST_IPV6 + number)
