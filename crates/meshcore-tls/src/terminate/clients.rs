@@ -115,10 +115,10 @@ impl ClientCertVerifier for Verify {
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
         let verified = self.by_chain.verify_client_cert(end_entity, intermediates, now)?;
-        match self.rules.take(end_entity)? {
-            true => Ok(verified),
-            false => Err(CertificateError::NotValidForName.into()),
+        if !self.rules.take(end_entity)? {
+            return Err(CertificateError::NotValidForName.into());
         }
+        Ok(verified)
     }
 
     checks_signatures!();
