@@ -16,7 +16,7 @@ services:
     endpoints: ["@11:9080"]
   productpage:
     port: 9080
-    endpoints: ["@11:9080"]
+    endpoints: ["@12:9080"]
 ---
 apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -67,7 +67,8 @@ def certificate(directory, name, subject, issuer=None):
     status, said = openssl(
         "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
         "-days", "2", "-keyout", key, "-out", pem, "-subj", f"/CN={subject}",
-        "-addext", f"subjectAltName=DNS:{subject}", *signed,
+        "-addext", f"subjectAltName=DNS:{subject}",
+        "-addext", f"basicConstraints=critical,CA:{'TRUE' if name == 'ca' else 'FALSE'}", *signed,
     )  # fmt: skip
     assert status == 0, said
     return pem, key
@@ -103,6 +104,7 @@ def edge(shared, made):
     shared.write(MESH.replace("CERT", str(cert)).replace("KEY", str(key)))
     shared.write(secret("web", made["web"], made["ca"][0]), "secret.yaml")
     shared.program("application", 11, 9080, "v1")
+    shared.sidecar("httpbin")
     return shared.gateway("istio-ingressgateway", "--address", shared.address(20))
 
 
@@ -150,9 +152,11 @@ def test_mutual_wants_a_certificate_of_its_authority(ask, made):
 
     assert shown("client").code == 200
     said = shown("client").json()["headers"]["x-forwarded-client-cert"]
-    assert said.startswith("Hash=")
-    assert 'Subject="CN=client.example.com"' in said
-    assert said.endswith(";DNS=client.example.com")
+    at_the_gateway, _, at_the_sidecar = said.rpartition(",")
+    assert at_the_gateway.startswith("Hash=")
+    assert 'Subject="CN=client.example.com"' in at_the_gateway
+    assert at_the_gateway.endswith(";DNS=client.example.com")
+    assert at_the_sidecar.endswith("sa/istio-ingressgateway")
     assert shown("stranger").exit_status != 0
     assert ask("https://m.example.com/").exit_status != 0
 
@@ -218,19 +222,22 @@ def test_listeners_come_and_go_with_their_documents(alone):
 
 
 @pytest.mark.parametrize(
-    ("sample", "port", "path"),
+    ("sample", "at", "url"),
     [
-        ("bookinfo/networking/bookinfo-gateway.yaml", 8080, "/productpage"),
-        ("httpbin/httpbin-gateway.yaml", 80, "/status/200"),
+        ("bookinfo/networking/bookinfo-gateway.yaml", ("productpage", 12), ":8080/productpage"),
+        ("httpbin/httpbin-gateway.yaml", ("httpbin", 11), ":80/headers"),
     ],
 )
-def test_istios_samples_serve(alone, cases, sample, port, path):
+def test_istios_samples_serve(alone, cases, sample, at, url):
+    service, last = at
     alone.write(MESH.partition("---")[0])
     alone.write((cases / "istio-samples" / sample).read_text(), "sample.yaml")
-    alone.program("application", 11, 9080, "v1")
+    alone.program("application", last, 9080, service)
+    alone.sidecar(service)
     alone.gateway("istio-ingressgateway", "--address", alone.address(20))
-    got = curl(f"http://{alone.address(20)}:{port}{path}")
-    assert got.code == 200
+    got = curl(f"http://{alone.address(20)}{url}")
+    assert (got.code, got.json()["name"]) == (200, service)
+    assert "sa/istio-ingressgateway" in got.json()["headers"]["x-forwarded-client-cert"]
 
 
 EGRESS = """

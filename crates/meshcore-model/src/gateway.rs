@@ -250,7 +250,7 @@ mod tests {
             ("*.a.com", "b.a.com", Some("b.a.com")),
             ("*.a.com", "*.a.com", Some("*.a.com")),
             ("*.a.com", "a.com", None),
-            ("*.a.com", "ba.com", None),
+            ("*.a.com", "xa.com", None),
             ("a.com", "b.com", None),
             ("*", "*", Some("*")),
         ] {

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use meshcore_model::{Credential, Origin, ServerTls};
+use meshcore_model::ServerTlsMode;
+use meshcore_model::{CertificateSource, ClientProof, Credential, Origin, ServerTls};
 
 use crate::authority::Authority;
 use crate::authorization::AuthorizationTable;
@@ -46,7 +47,7 @@ pub enum Serves {
 
 /// Hosts of HTTP requests.
 #[derive(Debug, Default)]
-pub struct GatewayHosts(pub(crate) Outbound);
+pub struct GatewayHosts(pub(crate) Box<Outbound>);
 
 /// Where connections go whose bytes are not looked at.
 #[derive(Debug, Default)]
@@ -176,19 +177,23 @@ impl Termination {
 
     /// Whether a client that came in under `before` has shown all that is asked for now.
     pub fn asks_no_more_than(&self, before: &Self) -> bool {
-        let asked = |one: &Self| {
-            let names = one.tls.clients.credential.iter().chain(
-                one.tls.certificates.iter().filter_map(|source| match source {
-                    meshcore_model::CertificateSource::Credential(name) => Some(name),
-                    meshcore_model::CertificateSource::Files { .. } => None,
-                }),
-            );
-            let trust = |name: &String| {
-                one.credential(name)
-                    .map(|found| (found.authorities.clone(), found.revocations.clone()))
-            };
-            (one.tls.mode, one.tls.clients.clone(), names.map(trust).collect::<Vec<_>>())
+        std::ptr::eq(self, before) || self.asked() == before.asked()
+    }
+
+    /// What a client has to show, and by whom it is trusted.
+    fn asked(&self) -> (ServerTlsMode, &ClientProof, Vec<Trust<'_>>) {
+        let own = self.tls.certificates.iter().filter_map(|source| match source {
+            CertificateSource::Credential(name) => Some(name),
+            CertificateSource::Files { .. } => None,
+        });
+        let trust = |name: &String| {
+            let found = self.credential(name)?;
+            Some((found.authorities.as_deref(), found.revocations.as_deref()))
         };
-        std::ptr::eq(self, before) || asked(self) == asked(before)
+        let named = self.tls.clients.credential.iter().chain(own);
+        (self.tls.mode, &self.tls.clients, named.map(trust).collect())
     }
 }
+
+/// Authorities and what they took back; `None` is no such credential.
+type Trust<'t> = Option<(Option<&'t str>, Option<&'t str>)>;

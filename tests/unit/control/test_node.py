@@ -112,3 +112,12 @@ def test_calls_to_a_loopback_address_cannot_be_redirected():
 def test_one_that_nobody_calls_needs_no_address_to_be_intercepted():
     listen = made(intercepted(has_inbound=False), head("127.0.0.9"))["listen"]
     assert (listen["outbound"], listen["outbound_other"]) == ("127.0.0.1:15001", "[::1]:15001")
+
+
+def test_a_gateway_listens_where_documents_say_and_has_no_application():
+    one = made(settings(is_gateway=True), head("10.1.2.3"))
+    assert one["ports"] == []
+    assert one["listen"] == {
+        "gateway": ALL, "admin": "127.0.0.1:15000", "health": f"{ALL}:15021",
+        "metrics": f"{ALL}:15090",
+    }  # fmt: skip

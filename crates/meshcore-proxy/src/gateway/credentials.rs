@@ -58,18 +58,11 @@ impl Terminations {
         }
     }
 
-    /// The configuration.
-    ///
-    /// # Errors
-    ///
-    /// There is none, which status says why.
-    pub(crate) fn config(&self, wanted: &Arc<Termination>) -> Result<Arc<ServerConfig>, ()> {
+    /// The configuration; `None` when there is none, which status says why.
+    pub(crate) fn config(&self, wanted: &Arc<Termination>) -> Option<Arc<ServerConfig>> {
         let entries = self.0.lock();
         let entry = entries.iter().find(|entry| Arc::ptr_eq(&entry.termination, wanted));
-        match entry.map(|entry| &entry.made) {
-            Some(Ok(made)) => Ok(Arc::clone(&made.config)),
-            Some(Err(_)) | None => Err(()),
-        }
+        entry?.made.as_ref().ok().map(|made| Arc::clone(&made.config))
     }
 
     /// Reads files again that have changed. What is in force stays when they are not good.

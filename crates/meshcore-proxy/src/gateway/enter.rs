@@ -114,7 +114,7 @@ async fn end(
     termination: &Arc<Termination>,
     side: ((Stream, Buffer), &Wait),
 ) -> Option<(Stream, Option<Box<str>>)> {
-    let Ok(config) = worker.shared.terminations.config(termination) else {
+    let Some(config) = worker.shared.terminations.config(termination) else {
         worker.count_handshake_failed("no certificate");
         return None;
     };

@@ -119,14 +119,14 @@ impl Listeners {
 }
 
 fn hint(error: &io::Error, address: SocketAddr) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied if address.port() < FIRST_FREE_PORT => {
-            ": ports below 1024 are privileged, give the port a targetPort above, or the program \
-             the capability CAP_NET_BIND_SERVICE"
-        }
-        io::ErrorKind::AddrInUse => ": end the program that listens there, or use another port",
-        _ => "",
+    if error.kind() == io::ErrorKind::PermissionDenied && address.port() < FIRST_FREE_PORT {
+        return ": ports below 1024 are privileged, give the port a targetPort above, or the \
+                program the capability CAP_NET_BIND_SERVICE";
     }
+    if error.kind() == io::ErrorKind::AddrInUse {
+        return ": end the program that listens there, or use another port";
+    }
+    ""
 }
 
 /// Accepts from the sockets of a worker, for ever, as they come and go.

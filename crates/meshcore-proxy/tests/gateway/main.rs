@@ -1,5 +1,5 @@
 //! A gateway over real sockets: its listeners, its TLS, its hosts.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::needless_pass_by_value, clippy::unwrap_used, reason = "tests")]
 
 mod listeners;
 mod modes;

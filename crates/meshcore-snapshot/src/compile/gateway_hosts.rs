@@ -62,7 +62,7 @@ impl<'a, 'b> Hosts<'a, 'b> {
             let table = self.table(&answers)?;
             outbound.enter(&host, &Arc::new(vhost(&host, table)));
         }
-        Ok(GatewayHosts(outbound))
+        Ok(GatewayHosts(Box::new(outbound)))
     }
 
     fn bind(&mut self, position: usize, server: &Server<'a>) {
@@ -171,8 +171,7 @@ fn vhost(host: &str, table: Arc<RouteTable>) -> VirtualHost {
 fn is_catch_all(draft: &Draft) -> bool {
     let takes_any_path = match &draft.entry.path {
         None => true,
-        Some(PathMatch::Prefix(prefix)) => prefix == "/",
-        Some(PathMatch::SegmentPrefix(prefix)) => prefix == "/",
+        Some(PathMatch::Prefix(prefix) | PathMatch::SegmentPrefix(prefix)) => prefix == "/",
         Some(PathMatch::Regex(pattern)) => pattern == ".*",
         Some(PathMatch::Exact(_)) => false,
     };

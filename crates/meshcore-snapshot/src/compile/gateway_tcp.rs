@@ -48,12 +48,11 @@ pub(super) fn by_server_name(
             |name, subnets, to| {
                 let common = hosts.iter().filter_map(|host| meshcore_model::narrower(host, name));
                 for common in common {
-                    match all.iter_mut().find(|(known, _)| known == common) {
-                        Some((_, service)) => service.rules.push((subnets.clone(), to.clone())),
-                        None => {
-                            let rules = vec![(subnets.clone(), to.clone())];
-                            all.push((common.to_owned(), TcpService { rules }));
-                        }
+                    let rule = (subnets.clone(), to.clone());
+                    if let Some((_, service)) = all.iter_mut().find(|(known, _)| known == common) {
+                        service.rules.push(rule);
+                    } else {
+                        all.push((common.to_owned(), TcpService { rules: vec![rule] }));
                     }
                 }
             },
