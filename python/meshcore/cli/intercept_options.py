@@ -5,13 +5,13 @@ import pwd
 import subprocess
 import sys
 from collections.abc import Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from meshcore.cli.exits import Exit
-from meshcore.config.addresses import is_cidr
 from meshcore.control import redirect
 from meshcore.control.interception.capture import OWN_PORTS, USER, Capture
 from meshcore.control.nameservers import nameservers
@@ -188,7 +188,12 @@ def _ranges(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     words = [word.strip() for word in text.split(",") if word.strip()]
-    for word in words:
-        if not is_cidr(word):
-            raise typer.BadParameter(f"{word!r} is not an address or a CIDR: write CIDR,CIDR or *")
-    return tuple(dict.fromkeys(words))
+    return tuple(dict.fromkeys(_range(word) for word in words))
+
+
+def _range(word: str) -> str:
+    try:
+        return str(ip_network(word, strict=False))
+    except ValueError as error:
+        hint = f"{word!r} is not an address or a CIDR: write CIDR,CIDR or *"
+        raise typer.BadParameter(hint) from error

@@ -57,8 +57,8 @@ def backend(wanted: str) -> Backend:
             raise InterceptFailed(f"{missing[0]} is not installed: add the package iptables")
     if shutil.which("nft") is not None:
         return "nft"
-    what = "nft is" if wanted == "nft" else "neither iptables nor nft is"
-    raise InterceptFailed(f"{what} not installed: add the package iptables or nftables")
+    what = "nft is not" if wanted == "nft" else "neither iptables nor nft is"
+    raise InterceptFailed(f"{what} installed: add the package iptables or nftables")
 
 
 def may_change() -> bool:

@@ -1,7 +1,7 @@
 """Addresses for services that have none, for DNS to name, and for redirected connections.
 
-They come from blocks that nobody routes. Source of the blocks, and of which services get one: Istio's
-`PILOT_ENABLE_IP_AUTOALLOCATE`.
+They come from blocks that nobody routes. Source of the blocks, and of which services get one:
+Istio's `PILOT_ENABLE_IP_AUTOALLOCATE`.
 """
 
 from hashlib import blake2b
