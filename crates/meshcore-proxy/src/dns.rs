@@ -4,7 +4,7 @@
 //! It listens on loopback addresses alone, where only programs of this host can ask.
 
 mod forward;
-mod message;
+pub mod message;
 mod resolvers;
 
 use std::cell::RefCell;
@@ -23,8 +23,6 @@ use crate::shared::Shared;
 use forward::{Asked, forward};
 use message::{NOTHING, Query, Unread};
 use resolvers::Resolvers;
-
-pub use message::fuzz;
 
 /// How long an answer may be kept, in seconds. Source: Istio's DNS proxy.
 const TTL_S: u32 = 30;

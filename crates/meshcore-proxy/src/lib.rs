@@ -51,5 +51,5 @@ mod worker;
 
 pub use bind::Taken;
 #[doc(hidden)]
-pub use dns::fuzz as fuzz_dns;
+pub use dns::message as dns_message;
 pub use proxy::{ApplyError, Options, Proxy, StartError};

@@ -5,13 +5,13 @@ import pwd
 import subprocess
 import sys
 from collections.abc import Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from meshcore.cli.exits import Exit
-from meshcore.config.addresses import is_cidr
 from meshcore.control import redirect
 from meshcore.control.interception.capture import OWN_PORTS, USER, Capture
 from meshcore.control.nameservers import nameservers
@@ -63,6 +63,30 @@ OutboundPortsExcludedAlone = Annotated[str | None, _ALONE[3]]
 OutboundRangesAlone = Annotated[str | None, _ALONE[4]]
 OutboundRangesExcludedAlone = Annotated[str | None, _ALONE[5]]
 BackendAlone = Annotated[str, _ALONE[6]]
+Intercept = Annotated[
+    bool,
+    typer.Option(
+        "--intercept",
+        envvar="MESHCORE_INTERCEPT",
+        help="Redirect the workload's connections to the sidecar (Linux, root).",
+    ),
+]
+Intercepted = Annotated[
+    bool,
+    typer.Option(
+        "--intercepted",
+        envvar="MESHCORE_INTERCEPTED",
+        help="They are redirected already, by `meshcore intercept apply`.",
+    ),
+]
+Dns = Annotated[
+    bool | None,
+    typer.Option(
+        envvar="MESHCORE_DNS",
+        help="Answer names of the mesh by DNS.",
+        show_default="with interception",
+    ),
+]
 User = Annotated[
     str,
     typer.Option(
@@ -100,13 +124,21 @@ def backend(wanted: str) -> redirect.Backend:
         raise typer.Exit(Exit.FAILED) from error
 
 
-def above(wanted: Capture, by: str, user: tuple[int, int]) -> dict[str, object]:
-    """Returns what a supervisor has to know to redirect connections to its sidecar."""
-    return {"user": user, "backend": by, "capture": wanted.to_dict()}
+def for_supervisor(
+    written: Sequence[str | None], tool: str, runs: tuple[str, Path, Sequence[Path]]
+) -> dict[str, object]:
+    """Returns what a supervisor has to know to redirect connections to its sidecar.
+
+    Exits when that cannot be done. `runs` is the user of the sidecar, its state directory, and
+    the files that it reads. The ports of the sidecar are found out later.
+    """
+    wanted = for_run(written)
+    by = backend(tool)
+    return {"user": user_and_group(*runs), "backend": by, "capture": wanted.to_dict()}
 
 
 def for_run(written: Sequence[str | None]) -> Capture:
-    """Returns what `meshcore run` captures; the ports of the sidecar are found out later."""
+    """Returns what `meshcore run` captures."""
     return capture(
         written, uids=(), gids=(USER,), own_ports=OWN_PORTS, nameservers=tuple(nameservers())
     )
@@ -188,7 +220,12 @@ def _ranges(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     words = [word.strip() for word in text.split(",") if word.strip()]
-    for word in words:
-        if not is_cidr(word):
-            raise typer.BadParameter(f"{word!r} is not an address or a CIDR: write CIDR,CIDR or *")
-    return tuple(dict.fromkeys(words))
+    return tuple(dict.fromkeys(_range(word) for word in words))
+
+
+def _range(word: str) -> str:
+    try:
+        return str(ip_network(word, strict=False))
+    except ValueError as error:
+        hint = f"{word!r} is not an address or a CIDR: write CIDR,CIDR or *"
+        raise typer.BadParameter(hint) from error

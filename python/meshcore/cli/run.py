@@ -272,22 +272,8 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
             help="Start the sidecar again when its process dies; the application goes on.",
         ),
     ] = False,
-    intercept: Annotated[
-        bool,
-        typer.Option(
-            "--intercept",
-            envvar=_env("INTERCEPT"),
-            help="Redirect the workload's connections to the sidecar (Linux, root).",
-        ),
-    ] = False,
-    intercepted: Annotated[
-        bool,
-        typer.Option(
-            "--intercepted",
-            envvar=_env("INTERCEPTED"),
-            help="They are redirected already, by `meshcore intercept apply`.",
-        ),
-    ] = False,
+    intercept: options.Intercept = False,
+    intercepted: options.Intercepted = False,
     intercept_inbound_ports: options.InboundPorts = None,
     intercept_exclude_inbound_ports: options.InboundPortsExcluded = None,
     intercept_outbound_ports: options.OutboundPorts = None,
@@ -296,14 +282,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     intercept_exclude_outbound_ranges: options.OutboundRangesExcluded = None,
     intercept_backend: options.Backend = "auto",
     intercept_user: options.User = str(USER),
-    dns: Annotated[
-        bool | None,
-        typer.Option(
-            envvar=_env("DNS"),
-            help="Answer names of the mesh by DNS.",
-            show_default="with interception",
-        ),
-    ] = None,
+    dns: options.Dns = None,
     dns_port: Annotated[int, _port("15053", "DNS_PORT")] = 15053,
     outbound_port: Annotated[int, _port("15001", "OUTBOUND_PORT")] = 15001,
     inbound_port: Annotated[int | None, _port("the mesh's, or 15006", "INBOUND_PORT")] = None,
@@ -348,16 +327,17 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     home = state_of(where or Path("mesh.yaml").absolute(), state)
     is_intercepted = intercept or intercepted
     has_dns = is_intercepted if dns is None else dns
-    above_all = None
+    if is_intercepted and gateway:
+        raise typer.BadParameter("a gateway is called itself", param_hint="--intercept")
+    redirections = None
     if intercept:
         lists = (intercept_inbound_ports, intercept_exclude_inbound_ports,
                  intercept_outbound_ports, intercept_exclude_outbound_ports,
                  intercept_outbound_ranges, intercept_exclude_outbound_ranges)  # fmt: skip
-        wanted = options.for_run(lists)
-        by = options.backend(intercept_backend)
         needed = [path for path in (where, token, cert, key, ca, crl, *(plugin or ())) if path]
-        user = options.user_and_group(intercept_user, home, needed)
-        above_all = options.above(wanted, by, user)
+        redirections = options.for_supervisor(
+            lists, intercept_backend, (intercept_user, home, needed)
+        )
     settings = Settings(
         wanted=Wanted(
             _which(service, gateway), namespace, version, _address(address), name,
@@ -391,7 +371,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         names = ["http_proxy", "HTTP_PROXY"] if set_http_proxy else []
         above = {
             "takeover": takeover, "restarts": supervise, "command": command or [],
-            "proxy_variables": names, "intercept": above_all,
+            "proxy_variables": names, "intercept": redirections,
         }  # fmt: skip
         _become("supervise", settings.to_json(), json.dumps(above))
     _become("sidecar", settings.to_json(), json.dumps({"takeover": takeover}))

@@ -64,7 +64,7 @@ def node(settings: Settings, head: "Head", own: "Own") -> bytes:
             "labels": own["labels"],
             "identity": identity(settings, head, own),
             "address": address,
-            "ports": _ports(settings, own) if _is_called(settings, own) else [],
+            "ports": _ports(settings, own) if _may_be_called(settings) else [],
             "listen": _listen(settings, own),
             "intercepted": settings.intercepted,
         }
@@ -113,10 +113,14 @@ def _listen(settings: Settings, own: "Own") -> dict[str, str]:
     return listen
 
 
+def _may_be_called(settings: Settings) -> bool:
+    """Whether calls to an application may come in."""
+    return settings.wanted.has_inbound and not settings.wanted.is_gateway
+
+
 def _is_called(settings: Settings, own: "Own") -> bool:
-    """Whether calls to an application come in."""
-    wanted = settings.wanted
-    return wanted.has_inbound and not wanted.is_gateway and bool(own["ports"])
+    """Whether calls to an application come in: it may be called, and has ports for that."""
+    return _may_be_called(settings) and bool(own["ports"])
 
 
 def _other_family(address: str) -> str:

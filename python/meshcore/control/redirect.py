@@ -57,12 +57,14 @@ def backend(wanted: str) -> Backend:
             raise InterceptFailed(f"{missing[0]} is not installed: add the package iptables")
     if shutil.which("nft") is not None:
         return "nft"
-    what = "nft is" if wanted == "nft" else "neither iptables nor nft is"
-    raise InterceptFailed(f"{what} not installed: add the package iptables or nftables")
+    what = "nft is not" if wanted == "nft" else "neither iptables nor nft is"
+    raise InterceptFailed(f"{what} installed: add the package iptables or nftables")
 
 
 def may_change() -> bool:
-    """Whether this process may change the rules of its network namespace."""
+    """Whether this process may change the rules of its network namespace: on Linux alone."""
+    if not os.path.exists("/proc/self/status"):  # noqa: PTH110 - is no file
+        raise InterceptFailed("connections are redirected by Linux, which this is not")
     with open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123 - is no file
         found = re.search(r"^CapEff:\s*([0-9a-f]+)$", file.read(), re.MULTILINE)
     return found is not None and bool(int(found[1], 16) >> _NET_ADMIN & 1)

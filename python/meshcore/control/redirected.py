@@ -38,7 +38,7 @@ class Redirected:
             name: int(address.rpartition(":")[2]) for name, address in addresses.items() if address
         }
         own = [ports[name] for name in ("hbone", "health", "metrics") if name in ports]
-        capture = {
+        capture: dict[str, Any] = {
             **self._intercept["capture"],
             "outbound_port": ports["outbound"],
             "inbound_port": ports.get("inbound"),

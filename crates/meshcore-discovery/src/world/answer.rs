@@ -227,9 +227,7 @@ impl<'a> Search<'a> {
             Resource::TrafficPolicy(policy) => hosts::follows(policy, self.namespace),
             Resource::Authorization(policy) => here(&policy.origin.namespace),
             Resource::WorkloadGroup(group) => group.namespace == self.namespace,
-            Resource::Gateway(gateway) => here(&gateway.origin.namespace),
             // Keys are for gateways alone, and no answer has them.
-            Resource::Credential(_) => false,
             Resource::Settings(_)
             | Resource::Workload(_)
             | Resource::PeerAuth(_)

@@ -91,8 +91,6 @@ pub(crate) fn of(name: &Name, stored: &Stored) -> Vec<Look> {
         Resource::Settings(_)
         | Resource::WorkloadGroup(_)
         | Resource::Trust(_)
-        | Resource::Gateway(_)
-        | Resource::Credential(_)
         | Resource::Found(_) => {}
     }
     looks

@@ -34,12 +34,12 @@ const CODE: u16 = 0x000F;
 const MALFORMED: u16 = 1;
 const FAILED: u16 = 2;
 /// Code for a name that does not exist.
-pub(super) const NOTHING: u16 = 3;
+pub const NOTHING: u16 = 3;
 const UNKNOWN_OPERATION: u16 = 4;
 
 /// Bytes that any client takes by UDP, and that we take: RFC 1035 section 4.2.1, and what the
 /// DNS flag day of 2020 agreed on.
-pub(super) const PLAIN_UDP: u16 = 512;
+pub const PLAIN_UDP: u16 = 512;
 const OUR_UDP: u16 = 1232;
 
 /// A pointer to the name of the question.
@@ -47,9 +47,12 @@ const TO_QUESTION: [u8; 2] = [0xC0, 12];
 
 /// Which addresses a question is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub enum Wanted {
+    /// Those of IPv4.
     V4,
+    /// Those of IPv6.
     V6,
+    /// All.
     Both,
     /// Something that a name with addresses does not have.
     Neither,
@@ -68,23 +71,25 @@ impl Wanted {
 
 /// A message with one question.
 #[derive(Debug)]
-pub(super) struct Query<'a> {
-    pub(super) bytes: &'a [u8],
-    pub(super) id: u16,
+pub struct Query<'a> {
+    /// The whole message.
+    pub bytes: &'a [u8],
+    /// Its number.
+    pub id: u16,
     flags: u16,
     /// In lower case, without the last dot; `None` when it has other characters than hosts have.
-    pub(super) name: Option<String>,
+    pub name: Option<String>,
     /// What is asked that the mesh can answer.
-    pub(super) wanted: Option<Wanted>,
+    pub wanted: Option<Wanted>,
     /// Where the question ends.
     end: usize,
     /// Bytes the client takes by UDP, if it says so.
-    pub(super) payload: Option<u16>,
+    pub payload: Option<u16>,
 }
 
 /// Why a message is not carried on.
 #[derive(Debug)]
-pub(super) enum Unread {
+pub enum Unread {
     /// It is an answer, or not even a header.
     NoQuestion,
     /// It gets this answer.
@@ -93,7 +98,11 @@ pub(super) enum Unread {
 
 impl<'a> Query<'a> {
     /// Reads a question.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Unread> {
+    ///
+    /// # Errors
+    ///
+    /// [`Unread`] says what becomes of what is none, or cannot be read.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, Unread> {
         let header = Header::read(bytes).ok_or(Unread::NoQuestion)?;
         if header.flags & IS_ANSWER != 0 {
             return Err(Unread::NoQuestion);
@@ -126,7 +135,7 @@ impl<'a> Query<'a> {
 
     /// An answer with those of `addresses` that were asked for, under the name of the question
     /// or an `alias` of it. It is cut off, and says so, when it is longer than `limit`.
-    pub(super) fn answer(
+    pub fn answer(
         &self,
         alias: Option<&str>,
         (wanted, addresses): (Wanted, &[IpAddr]),
@@ -161,12 +170,12 @@ impl<'a> Query<'a> {
     }
 
     /// The answer that nobody could be asked, or nobody answered.
-    pub(super) fn failed(&self) -> Vec<u8> {
+    pub fn failed(&self) -> Vec<u8> {
         self.assembled(FAILED, 0, &[])
     }
 
     /// The answer that the name is there, and has no such records.
-    pub(super) fn nothing(&self) -> Vec<u8> {
+    pub fn nothing(&self) -> Vec<u8> {
         self.assembled(0, 0, &[])
     }
 
@@ -190,12 +199,12 @@ impl<'a> Query<'a> {
     }
 
     /// The same message with another number.
-    pub(super) fn numbered(&self, id: u16) -> Vec<u8> {
+    pub fn numbered(&self, id: u16) -> Vec<u8> {
         with_id(self.bytes.to_vec(), id)
     }
 
     /// Whether a message answers this question, asked with another number.
-    pub(super) fn is_answered_by(&self, answer: &[u8], id: u16) -> bool {
+    pub fn is_answered_by(&self, answer: &[u8], id: u16) -> bool {
         let Some(header) = Header::read(answer) else { return false };
         let question = |bytes: &[u8]| bytes.get(HEADER..self.end).map(<[u8]>::to_ascii_lowercase);
         header.id == id
@@ -205,23 +214,23 @@ impl<'a> Query<'a> {
     }
 
     /// An answer to this question with the number that the client knows.
-    pub(super) fn renumbered(&self, answer: Vec<u8>) -> Vec<u8> {
+    pub fn renumbered(&self, answer: Vec<u8>) -> Vec<u8> {
         with_id(answer, self.id)
     }
 }
 
 /// Whether an answer was cut off.
-pub(super) fn is_truncated(answer: &[u8]) -> bool {
+pub fn is_truncated(answer: &[u8]) -> bool {
     Header::read(answer).is_some_and(|header| header.flags & TRUNCATED != 0)
 }
 
 /// What an answer says of the name.
-pub(super) fn code(answer: &[u8]) -> u16 {
+pub fn code(answer: &[u8]) -> u16 {
     Header::read(answer).map_or(FAILED, |header| header.flags & CODE)
 }
 
 /// Whether an answer says that its server cannot answer, so that others may be asked.
-pub(super) fn is_failure(answer: &[u8]) -> bool {
+pub fn is_failure(answer: &[u8]) -> bool {
     // Source: RFC 1035 section 4.1.1: failure, not implemented, refused.
     matches!(code(answer), FAILED | UNKNOWN_OPERATION | 5)
 }
@@ -360,35 +369,6 @@ fn encoded(host: &str) -> Option<Vec<u8>> {
     }
     name.push(0);
     (name.len() <= MAX_NAME).then_some(name)
-}
-
-/// What must hold for any message, for the fuzz target `dns`.
-///
-/// # Panics
-///
-/// A promise is broken.
-#[doc(hidden)]
-pub fn fuzz(bytes: &[u8]) {
-    let query = match Query::read(bytes) {
-        Ok(query) => query,
-        Err(Unread::NoQuestion) => return,
-        Err(Unread::Refused(refusal)) => {
-            assert!(matches!(Query::read(&refusal), Err(Unread::NoQuestion)), "it goes round");
-            return;
-        }
-    };
-    let addresses = [IpAddr::from([10, 0, 0, 1]), IpAddr::from([0x2001, 2, 0, 0, 0, 0, 0, 1])];
-    for alias in [None, Some("a.example")] {
-        for limit in [usize::from(PLAIN_UDP), usize::from(u16::MAX)] {
-            let answer = query.answer(alias, (Wanted::Both, &addresses), 30, limit);
-            assert!(answer.len() <= limit.max(HEADER + MAX_NAME + 4 + 11), "longer than it may be");
-            assert!(query.is_answered_by(&answer, query.id), "it is no answer");
-            assert!(matches!(Query::read(&answer), Err(Unread::NoQuestion)), "it goes round");
-        }
-    }
-    let asked = query.numbered(7);
-    let again = Query::read(&asked);
-    assert!(again.is_ok_and(|again| again.name == query.name && again.id == 7), "another question");
 }
 
 #[cfg(test)]

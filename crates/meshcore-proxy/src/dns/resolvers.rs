@@ -139,6 +139,6 @@ mod tests {
         assert_eq!(resolvers.without_search_domain("host.a.example"), Some("host"));
         assert_eq!(resolvers.without_search_domain("x.y.b.example"), Some("x.y"));
         assert_eq!(resolvers.without_search_domain("host.old.example"), None);
-        assert_eq!(resolvers.without_search_domain("ba.example"), None);
+        assert_eq!(resolvers.without_search_domain("xa.example"), None);
     }
 }

@@ -22,10 +22,14 @@ def test_everything_is_redirected_but_what_is_the_sidecars_own():
     assert chain(text, "ISTIO_OUTPUT") == [
         'oifname "lo" ip saddr 127.0.0.6 return',
         'oifname "lo" ip6 saddr ::6 return',
-        'oifname "lo" ip daddr != 127.0.0.1 tcp dport != { 53, 15008 } skgid 1337'
-        " jump ISTIO_IN_REDIRECT",
-        'oifname "lo" ip6 daddr != ::1 tcp dport != { 53, 15008 } skgid 1337'
-        " jump ISTIO_IN_REDIRECT",
+        (
+            'oifname "lo" ip daddr != 127.0.0.1 tcp dport != { 53, 15008 } skgid 1337'
+            " jump ISTIO_IN_REDIRECT"
+        ),
+        (
+            'oifname "lo" ip6 daddr != ::1 tcp dport != { 53, 15008 } skgid 1337'
+            " jump ISTIO_IN_REDIRECT"
+        ),
         'oifname "lo" skgid != 1337 return',
         "skgid 1337 return",
         "ip daddr 127.0.0.1 return",

@@ -35,8 +35,9 @@ async fn the_answer_has_the_number_of_the_client() {
     let (socket, server) = socket().await;
     let query = Query::read(QUESTION).unwrap();
     let serving = serve(socket, |asked| vec![answered(asked, 3)]);
+    let servers = [server];
     let answer = tokio::select! {
-        answer = forward(&query, &[server], (Asked::ByUdp, WITHIN)) => answer.unwrap(),
+        answer = forward(&query, &servers, (Asked::ByUdp, WITHIN)) => answer.unwrap(),
         () = serving => unreachable!(),
     };
     assert_eq!((&answer[..2], code(&answer)), (&QUESTION[..2], 3));
@@ -53,8 +54,9 @@ async fn what_does_not_fit_the_question_is_passed_over() {
         other[13] = b'b';
         vec![b"junk".to_vec(), guessed, other, asked.to_vec(), answered(asked, 3)]
     });
+    let servers = [server];
     let answer = tokio::select! {
-        answer = forward(&query, &[server], (Asked::ByUdp, WITHIN)) => answer.unwrap(),
+        answer = forward(&query, &servers, (Asked::ByUdp, WITHIN)) => answer.unwrap(),
         () = serving => unreachable!(),
     };
     assert_eq!(code(&answer), 3);
@@ -67,8 +69,9 @@ async fn the_next_one_is_asked_when_one_is_gone_or_cannot() {
     let (failing, first) = socket().await;
     let (socket, second) = socket().await;
     let query = Query::read(QUESTION).unwrap();
+    let servers = [nobody, first, second];
     let answer = tokio::select! {
-        answer = forward(&query, &[nobody, first, second], (Asked::ByUdp, WITHIN)) => answer.unwrap(),
+        answer = forward(&query, &servers, (Asked::ByUdp, WITHIN)) => answer.unwrap(),
         () = serve(failing, |asked| vec![answered(asked, 2)]) => unreachable!(),
         () = serve(socket, |asked| vec![answered(asked, 0)]) => unreachable!(),
     };
@@ -87,8 +90,9 @@ async fn silence_ends_in_time_and_leaves_some_for_the_next() {
     let (socket, second) = socket().await;
     let query = Query::read(QUESTION).unwrap();
     let within = Duration::from_millis(200);
+    let servers = [first, second];
     let answer = tokio::select! {
-        answer = forward(&query, &[first, second], (Asked::ByUdp, within)) => answer.unwrap(),
+        answer = forward(&query, &servers, (Asked::ByUdp, within)) => answer.unwrap(),
         () = serve(socket, |asked| vec![answered(asked, 0)]) => unreachable!(),
     };
     assert_eq!(code(&answer), 0);
