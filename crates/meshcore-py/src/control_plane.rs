@@ -178,10 +178,10 @@ fn start(options: OptionsModel) -> Result<ControlPlane, ControlStartError> {
     let bound = plain.as_ref().map(Listener::address).transpose();
     let addresses = Addresses { plain: bound.map_err(ControlStartError::Thread)? };
     let (stop, stopped) = oneshot::channel::<()>();
-    let served = Arc::clone(&server);
+    let shared = Arc::clone(&server);
     let handle = std::thread::Builder::new()
         .name("meshcore-control".into())
-        .spawn(move || runtime.block_on(run(served, plain, stopped)))
+        .spawn(move || runtime.block_on(run(shared, plain, stopped)))
         .map_err(ControlStartError::Thread)?;
     let thread = Mutex::new(Some(Thread { stop, handle }));
     Ok(ControlPlane { server, addresses, thread, process: std::process::id() })

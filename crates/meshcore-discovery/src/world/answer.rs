@@ -75,11 +75,9 @@ impl Key {
             Some(("address", address)) => {
                 ip(address).map(Self::Address).ok_or("address/ is followed by an IP address")
             }
+            Some(("gateway", name)) if name.contains('/') => Ok(Self::Gateway(name.into())),
             Some(("gateway", name)) if !name.is_empty() => {
-                Ok(Self::Gateway(match name.contains('/') {
-                    true => name.into(),
-                    false => format!("{namespace}/{name}").into(),
-                }))
+                Ok(Self::Gateway(format!("{namespace}/{name}").into()))
             }
             None | Some(_) => Err("a key is self, *, host/NAME, address/IP or gateway/NAME"),
         }
@@ -231,4 +229,10 @@ impl<'a> Search<'a> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::format_push_string,
+    clippy::wildcard_enum_match_arm,
+    reason = "choices among few, and texts that are compared"
+)]
 mod tests;
