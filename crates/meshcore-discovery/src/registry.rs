@@ -124,4 +124,5 @@ impl Registration {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "tables of cases")]
 mod tests;

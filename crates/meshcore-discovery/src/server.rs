@@ -121,7 +121,11 @@ impl Server {
 
     /// Removes workloads whose streams have been gone for too long, for as long as it is polled.
     pub async fn keep(&self) {
-        let between = (self.grace / 4).clamp(Duration::from_millis(20), Duration::from_secs(1));
+        let between = self
+            .grace
+            .checked_div(4)
+            .unwrap_or_default()
+            .clamp(Duration::from_millis(20), Duration::from_secs(1));
         loop {
             tokio::time::sleep(between).await;
             let removed = self.state.lock().expire(self.grace, Instant::now());

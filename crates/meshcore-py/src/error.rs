@@ -77,19 +77,18 @@ impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         match error {
-            Error::Json { .. } | Error::Start(StartError::Rejected(_)) => {
-                SnapshotRejected::new_err(text)
-            }
-            Error::Apply(ApplyError::Rejected(_) | ApplyError::Gateway(_))
+            Error::Json { .. }
+            | Error::Start(StartError::Rejected(_))
+            | Error::Apply(ApplyError::Rejected(_) | ApplyError::Gateway(_))
             | Error::Update(UpdateError::Refused { .. }) => SnapshotRejected::new_err(text),
             Error::Update(UpdateError::Stale { offered, current }) => {
                 StaleRevision::new_err((offered, current))
             }
-            Error::Control(_) => StartFailed::new_err(text),
             Error::Apply(ApplyError::Stale(stale)) => {
                 StaleRevision::new_err((stale.offered, stale.current))
             }
-            Error::Start(
+            Error::Control(_)
+            | Error::Start(
                 StartError::Listen { .. }
                 | StartError::Gateway(_)
                 | StartError::Taken { .. }

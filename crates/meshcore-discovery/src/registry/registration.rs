@@ -69,13 +69,11 @@ impl Registration {
 
     /// The labels that the mesh gives it: those of its group, else of its service's selector.
     pub(crate) fn granted<'a>(&self, world: &'a World) -> Option<&'a Labels> {
-        match &self.group {
-            Some(_) => self.group_in(world).map(|group| &group.labels),
-            None => {
-                let selector = service_of(world, self.identity.namespace(), &self.service);
-                selector.and_then(|service| service.selector.as_ref()).map(|selector| &selector.0)
-            }
+        if self.group.is_some() {
+            return self.group_in(world).map(|group| &group.labels);
         }
+        let service = service_of(world, self.identity.namespace(), &self.service)?;
+        service.selector.as_ref().map(|selector| &selector.0)
     }
 
     /// The workload that others see.

@@ -69,11 +69,11 @@ impl Store {
         let (file, kept) = opened.unwrap_or_else(|_| Err(damaged(&path, "it cannot be read")))?;
         let (writes, jobs) = mpsc::channel(WAITING);
         let path = file.path.clone();
-        let writer = std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("meshcore-registry".into())
             .spawn(move || write_all(&file, jobs))
             .map_err(|error| StoreError { path, what: format!("no thread to write: {error}") })?;
-        Ok((Self { writes: Some(writes), writer: Some(writer) }, kept))
+        Ok((Self { writes: Some(writes), writer: Some(thread) }, kept))
     }
 
     /// Writes; when it returns, it is on disk.
@@ -129,14 +129,13 @@ struct File {
 
 impl File {
     fn open(path: PathBuf) -> Result<Self, StoreError> {
-        let opened = Database::create(&path).map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => StoreError {
-                path: path.clone(),
-                what: "is used by another control plane: stop that one, or use another state \
-                       directory"
-                    .into(),
-            },
-            error => damaged(&path, error),
+        let opened = Database::create(&path).map_err(|error| {
+            if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
+                let what = "is used by another control plane: stop that one, or use another state \
+                            directory";
+                return StoreError { path: path.clone(), what: what.into() };
+            }
+            damaged(&path, error)
         });
         let mut database = opened?;
         match database.check_integrity() {

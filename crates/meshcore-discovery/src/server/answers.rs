@@ -102,27 +102,32 @@ impl Answers {
     pub(crate) fn refresh(&mut self, world: &World, touched: &Touched) -> Vec<Difference> {
         let concerned = touched.looks.iter().filter_map(|look| self.looking.get(look));
         let concerned: HashSet<Arc<Asked>> = concerned.flatten().cloned().collect();
-        concerned.into_iter().filter_map(|asked| self.again(world, touched, asked)).collect()
+        concerned.into_iter().filter_map(|asked| self.again(world, touched, &asked)).collect()
     }
 
-    fn again(&mut self, world: &World, touched: &Touched, asked: Arc<Asked>) -> Option<Difference> {
-        let answered = answer(world, &asked);
-        let answer = self.known.get_mut(&asked)?;
+    fn again(
+        &mut self,
+        world: &World,
+        touched: &Touched,
+        asked: &Arc<Asked>,
+    ) -> Option<Difference> {
+        let answered = answer(world, asked);
+        let answer = self.known.get_mut(asked)?;
         let difference = Difference {
             clients: answer.clients.iter().copied().collect(),
             added: answered.names.difference(&answer.names).cloned().collect(),
             removed: answer.names.difference(&answered.names).cloned().collect(),
             changed: touched.names.intersection(&answered.names).cloned().collect(),
-            asked: Arc::clone(&asked),
+            asked: Arc::clone(asked),
         };
         if !(difference.added.is_empty() && difference.removed.is_empty()) {
             answer.found = Stored::found(&answered.names);
         }
         let before = std::mem::replace(&mut answer.looked, answered.looked.clone());
         answer.names = answered.names;
-        self.forget(&asked, before.difference(&answered.looked));
+        self.forget(asked, before.difference(&answered.looked));
         for look in answered.looked.difference(&before) {
-            self.looking.entry(look.clone()).or_default().insert(Arc::clone(&asked));
+            self.looking.entry(look.clone()).or_default().insert(Arc::clone(asked));
         }
         Some(difference)
     }

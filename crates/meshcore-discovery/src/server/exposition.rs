@@ -29,8 +29,8 @@ fn of_streams(text: &mut Text, state: &State) {
     text.counter("pilot_total_xds_rejects", "Answers that refuse something.", counts.rejects);
     text.counter("pilot_xds_write_timeout", "Clients that did not read.", counts.slow);
     text.counter("meshcore_control_streams_total", "Streams that began.", counts.streams);
-    let stale = "Answers to responses that are not waited for.";
-    text.counter("meshcore_control_stale_answers_total", stale, counts.stale_answers);
+    let unawaited = "Answers to responses that are not waited for.";
+    text.counter("meshcore_control_stale_answers_total", unawaited, counts.stale_answers);
     let ended = "meshcore_control_streams_ended_total";
     text.family(ended, "Streams ended with an error.", "counter");
     for (code, count) in &counts.ended {

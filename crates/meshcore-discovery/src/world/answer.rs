@@ -242,4 +242,10 @@ impl<'a> Search<'a> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::format_push_string,
+    clippy::wildcard_enum_match_arm,
+    reason = "choices among few, and texts that are compared"
+)]
 mod tests;

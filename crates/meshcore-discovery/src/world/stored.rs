@@ -53,7 +53,7 @@ impl Stored {
 
     /// The list of names that a key stands for.
     pub(crate) fn found<'a>(names: impl IntoIterator<Item = &'a Name>) -> Self {
-        let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+        let names: Vec<String> = names.into_iter().map(ToString::to_string).collect();
         let bytes = Bytes::from(serde_json::json!({ "found": names }).to_string());
         Self {
             version: Version::of(&bytes),

@@ -127,10 +127,10 @@ fn a_kill_loses_nothing_that_was_written() {
 fn write_until_killed(directory: &Path) {
     let (store, kept) = Store::open(directory).unwrap();
     run(async {
-        for number in kept.len().. {
+        for number in kept.len()..usize::MAX {
             store.write(vec![put(number)]).await.unwrap();
             let mut out = std::io::stdout().lock();
-            writeln!(out, "\nwritten {}", number + 1).unwrap();
+            writeln!(out, "\nwritten {}", number.saturating_add(1)).unwrap();
             out.flush().unwrap();
         }
     });
