@@ -79,8 +79,6 @@ class Settings:
     """Version of meshcore."""
     state: str
     """Directory for what outlives the process: last good state, keys, development CA."""
-    joining: Joining | None = None
-    """`None` is a sidecar without a control plane."""
     ports: Ports = Ports()
     application: str | None = None
     """Where the application listens, as `HOST:PORT`; `None` is the workload's address."""
@@ -101,6 +99,8 @@ class Settings:
     """The application to start, with its arguments."""
     set_http_proxy: bool = False
     """Whether the application finds the mesh in `http_proxy`."""
+    joining: Joining | None = None
+    """`None` is a sidecar without a control plane."""
 
     def to_json(self) -> str:
         """Returns the settings in the form that `from_json` reads."""
