@@ -99,8 +99,7 @@ class Joined(Sidecar):
         sidecar._listen_to_signals()
         sidecar._look_at_application(claimed, about)
         sidecar._tell_notices()
-        addresses = proxy.addresses()
-        say(banner(settings, prepared, addresses, is_last_good=source == "disk"))
+        say(banner(settings, prepared, proxy.addresses(), is_last_good=source == "disk"))
         return sidecar
 
     def run(self) -> int:
