@@ -15,8 +15,6 @@ from typing import Any
 
 from benches.peers.processes import cpu_seconds, resident_bytes
 
-ROOT = Path(__file__).resolve().parents[2]
-CLIENTS = ROOT / "target/release/examples/clients"
 # A mesh of 13,000 documents is compiled in seconds, on a busy machine in more of them.
 READY_WITHIN_SECONDS = 180.0
 WITHIN_SECONDS = 60.0
@@ -41,7 +39,7 @@ class Plane:
         ready.unlink(missing_ok=True)
         command = [
             sys.executable, "-m", "meshcore", "control", "--mesh", mesh, "--state", state,
-            "--address", "127.0.0.1", "--plain-port", str(ports[0]),
+            "--address", "127.0.0.1", "--plain-port", str(ports[0]), "--secure-port", "0",
             "--monitoring-port", str(ports[1]), "--ready-file", ready, "--log-level", "error",
         ]  # fmt: skip
         began = time.monotonic()
@@ -106,8 +104,8 @@ class Clients:
     """Revisions that all of them have reached, with the time."""
 
     @classmethod
-    def start(cls, plane: Plane, number: int, hosts: list[str]) -> "Clients":
-        command = [CLIENTS, plane.addresses["plain"], str(number), "team-0", *hosts]
+    def start(cls, program: str, plane: Plane, number: int, hosts: list[str]) -> "Clients":
+        command = [program, plane.addresses["plain"], str(number), "team-0", *hosts]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         clients = cls(process)
         threading.Thread(target=clients._read, daemon=True).start()

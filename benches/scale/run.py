@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benches.peers.native import program as built
 from benches.peers.results import machine
 from benches.scale import documents, report
 from benches.scale.plane import WITHIN_SECONDS, Clients, Plane, TooLate
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--changes", type=int, default=50)
     parser.add_argument("--smoke", action="store_true", help="small, and thrown away")
+    parser.add_argument("--program", help="the simulated clients, if built elsewhere")
     parser.add_argument("--out", type=Path, default=RESULTS)
     asked = parser.parse_args()
     sizes, clients, changes = asked.sizes, asked.clients, asked.changes
@@ -60,7 +62,7 @@ def main() -> None:
     measured = []
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
-            measured.append(measure(Path(folder), size, clients, changes))
+            measured.append(measure(Path(folder), size, clients, changes, asked.program))
         print(report.line(measured[-1]))
     if not asked.smoke:
         about = {**machine(), "date": f"{datetime.now(tz=UTC):%Y-%m-%d}"}
@@ -69,7 +71,9 @@ def main() -> None:
         report.write(asked.out)
 
 
-def measure(folder: Path, services: int, number: int, changes: int) -> Measured:
+def measure(
+    folder: Path, services: int, number: int, changes: int, program: str | None = None
+) -> Measured:
     """Measures a mesh of one size."""
     mesh, state = folder / "mesh", folder / "state"
     documents.write(mesh, services)
@@ -79,7 +83,8 @@ def measure(folder: Path, services: int, number: int, changes: int) -> Measured:
         time.sleep(REST_SECONDS)
         idle = plane.resident_bytes()
         first = int(plane.sync()["revision"])
-        clients = Clients.start(plane, number, [documents.host(n) for n in range(HOT)])
+        hosts = [documents.host(n) for n in range(HOT)]
+        clients = Clients.start(program or built("examples/clients"), plane, number, hosts)
         clients.wait_for(first)
         time.sleep(REST_SECONDS)
         with_clients = plane.resident_bytes()

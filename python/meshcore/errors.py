@@ -131,6 +131,10 @@ class StartFailed(NativeError):
     """The data plane does not start; nothing listens."""
 
 
+class InterceptFailed(MeshcoreError):
+    """Connections cannot be redirected to a sidecar, or no more be left alone."""
+
+
 class Unreachable(NativeError):
     """The control plane does not answer, or not in time; try again later."""
 

@@ -50,6 +50,7 @@ OTHERS = {
         "socket2",
         "libc",
         "libmimalloc-sys",  # makes the allocator give memory back
+        "rustix",  # timers of the kernel
     },
     "meshcore-tls": {
         "base64",  # tokens, PEM

@@ -242,6 +242,13 @@ class Mesh:
     def sidecar(self, *options: object) -> Sidecar:
         return self.sidecars(options)[0]
 
+    def gateway(self, *options: object) -> Sidecar:
+        """Starts a gateway with its name and options, and waits until it is ready."""
+        began = time.monotonic()
+        started = self._sidecar(options, role="--gateway")
+        started.wait_ready(began)
+        return started
+
     def control(self, *options: object) -> Control:
         """Starts a control plane with the documents of this mesh, and waits until it serves."""
         number = len(self.processes)
@@ -286,7 +293,10 @@ class Mesh:
             process.end()
 
     def _sidecar(
-        self, options: tuple[object, ...], belongs: tuple[object, ...] | None = None
+        self,
+        options: tuple[object, ...],
+        belongs: tuple[object, ...] | None = None,
+        role: str = "--service",
     ) -> Sidecar:
         number = len(self.processes)
         ready, log, output = (
@@ -294,7 +304,7 @@ class Mesh:
         )
         command = (
             MESHCORE, "run", *(belongs or ("--mesh", self.documents)), "--ready-file", ready,
-            "--access-log", log, "--drain", "5s", "--service", *options,
+            "--access-log", log, "--drain", "5s", role, *options,
         )  # fmt: skip
         sidecar = Sidecar(self._popen(command, output), output, ready, log)
         self.processes.append(sidecar)

@@ -87,7 +87,8 @@ pub struct OpenError(StoreError);
 #[derive(Debug)]
 pub struct Server {
     state: Mutex<State>,
-    store: Option<Store>,
+    /// `None` without a state directory, and once it is closed.
+    store: Mutex<Option<Arc<Store>>>,
     tokens: Option<Arc<dyn Tokens>>,
     /// Whether the mesh is known: nobody is answered before.
     is_ready: watch::Sender<bool>,
@@ -108,12 +109,13 @@ impl Server {
             Some(directory) => {
                 let (store, kept) = Store::open(directory).map_err(OpenError)?;
                 state.registry.restore(kept, Instant::now());
-                Some(store)
+                Some(Arc::new(store))
             }
             None => None,
         };
         let (is_ready, _) = watch::channel(false);
         let (limits, grace) = (options.limits, options.grace);
+        let store = Mutex::new(store);
         Ok(Self { state: Mutex::new(state), store, tokens, is_ready, limits, grace })
     }
 
@@ -127,12 +129,19 @@ impl Server {
         }
     }
 
+    /// Closes the registry, so that another server can open it. Nobody may be served any more.
+    pub fn close(&self) {
+        let store = self.store.lock().take();
+        drop(store);
+    }
+
+    fn store(&self) -> Option<Arc<Store>> {
+        self.store.lock().clone()
+    }
+
     /// Writes what may be written again: a failure is counted, and shows in the status.
     async fn persist(&self, changes: Vec<Write>) {
-        let Some(store) = &self.store else { return };
-        if changes.is_empty() {
-            return;
-        }
+        let Some(store) = self.store().filter(|_| !changes.is_empty()) else { return };
         if let Err(error) = store.write(changes).await {
             self.state.lock().counts.unwritten(&error.to_string());
         }

@@ -99,10 +99,8 @@ impl World {
 
     /// What holds for the whole mesh.
     pub(crate) fn settings(&self) -> &Settings {
-        match self.resources.get(SETTINGS).map(|stored| &*stored.resource) {
-            Some(Resource::Settings(settings)) => settings,
-            _ => &self.unset,
-        }
+        let stored = self.resources.get(SETTINGS).map(|stored| &*stored.resource);
+        if let Some(Resource::Settings(settings)) = stored { settings } else { &self.unset }
     }
 
     /// Uses these settings while no resource has any.

@@ -7,6 +7,7 @@
 
 mod authorization;
 mod failure;
+mod gateway;
 mod group;
 mod hook;
 mod identity;
@@ -28,6 +29,9 @@ pub use authorization::{
 };
 pub use authorization::{ConditionKey, Matchers, Operation, Principal, ServiceAccount, Source};
 pub use failure::{Failure, Flag, Flags, Kind};
+pub use gateway::{CertificateSource, ClientProof, Credential, Gateway, GatewayHost};
+pub use gateway::{GatewayProtocol, GatewayServer, Secret, ServerTls, ServerTlsMode, TlsVersion};
+pub use gateway::{covers, narrower};
 pub use group::{Probe, ProbeCheck, WorkloadGroup};
 pub use hook::{Attribute, Hook, HookAnswer, HookMode, HookStage};
 pub use identity::{Identity, InvalidIdentity};

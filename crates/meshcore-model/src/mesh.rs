@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Authorization, PeerAuth, Retries, Route, Service, TrafficPolicy, Workload, WorkloadGroup,
-};
+use crate::{Authorization, Credential, Gateway, PeerAuth, Retries, Route, Service};
+use crate::{TrafficPolicy, Workload, WorkloadGroup};
 
 /// What a mesh is made of, as one revision.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -33,6 +32,12 @@ pub struct Mesh {
     /// Authorization.
     #[serde(default)]
     pub authorizations: Vec<Authorization>,
+    /// Gateways.
+    #[serde(default)]
+    pub gateways: Vec<Gateway>,
+    /// Certificates and keys of gateways.
+    #[serde(default)]
+    pub credentials: Vec<Credential>,
     /// What workloads that register themselves have in common.
     #[serde(default)]
     pub workload_groups: Vec<WorkloadGroup>,

@@ -1,10 +1,11 @@
 //! Stage: where does the request go?
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meshcore_http::{Method, RequestHead};
+use meshcore_http::{Method, RequestHead, Scheme};
 use meshcore_model::{Failure, HookStage, Kind, OutboundPolicy};
 use meshcore_policy::{Matched, normalize_path, select_route};
 use meshcore_snapshot::{Authority, Cluster, InboundPort, Lookup, Redirect, Rule, RuleAction};
@@ -14,8 +15,10 @@ use crate::ask::{Wish, misplaced};
 use crate::client::Direction;
 use crate::discovery::{Answer, MAX_QUESTIONS};
 use crate::exchange::Exchange;
+use crate::gateway::find_host;
 use crate::hooks::RouteTo;
 use crate::pipeline::Walk;
+use crate::timer::timeout;
 
 /// A request that has somewhere to go.
 #[derive(Debug)]
@@ -102,6 +105,7 @@ pub(crate) async fn route<'s>(
     match walk.client.direction {
         Direction::Inbound => route_inbound(walk, snapshot).map(Way::To),
         Direction::Outbound => route_outbound(walk, snapshot, exchange.head).await,
+        Direction::Gateway => route_gateway(walk, snapshot, exchange.head).await,
     }
 }
 
@@ -126,13 +130,28 @@ fn normalize(snapshot: &Snapshot, head: &mut RequestHead) -> Result<(), Failure>
 
 fn route_inbound<'s>(walk: &mut Walk<'_>, snapshot: &'s Snapshot) -> Result<Routed<'s>, Failure> {
     let number = walk.client.port;
-    let port = snapshot.inbound.port(number).ok_or_else(|| {
+    let port = walk.client.inbound_port(snapshot).ok_or_else(|| {
         Failure::because(Kind::NoRoute, format!("port {number} is not one of this workload"))
     })?;
     walk.record.service = Some(Arc::clone(&port.service));
     walk.record.cluster = Some(Arc::clone(&port.cluster));
     walk.record.route = Some(Arc::clone(&walk.worker.default_route));
     Ok(Routed { to: To::Application(port), matched: None, port: number })
+}
+
+async fn route_gateway<'s>(
+    walk: &mut Walk<'_>,
+    snapshot: &'s Snapshot,
+    head: &mut RequestHead,
+) -> Result<Way<'s>, Failure> {
+    let is_tls = walk.client.entrance.as_ref().is_some_and(|entrance| entrance.is_tls());
+    head.set_scheme(if is_tls { Scheme::Https } else { Scheme::Http }); // whatever it says itself
+    let found = find_host(walk.client, snapshot, head)?;
+    let way = route_to_service(walk, snapshot, head, found).await?;
+    if let Way::To(Routed { to: To::Cluster(cluster, _), .. }) = way {
+        walk.record.service = Some(Arc::clone(&cluster.service));
+    }
+    Ok(way)
 }
 
 async fn route_outbound<'s>(
@@ -205,9 +224,8 @@ async fn ask_hooks<'s>(
     if snapshot.hooks.of(HookStage::Route).is_empty() {
         return Ok(None);
     }
-    let host = head.host().to_ascii_lowercase();
-    let (path, method) = (head.path(), head.method_bytes());
-    for hook in snapshot.hooks.for_request(HookStage::Route, &host, path, method) {
+    let (host, path, method) = (head.host(), head.path(), head.method_bytes());
+    for hook in snapshot.hooks.for_request(HookStage::Route, host, path, method) {
         match walk.ask(hook, port, head, None).await? {
             Wish::Nothing => {}
             Wish::Edits(_) => return Err(misplaced(hook)),
@@ -298,8 +316,8 @@ pub(crate) async fn resolve_host(
         return Ok(SocketAddr::new(address, port));
     }
     let unknown = |cause: String| Failure::because(Kind::NoEndpoint, cause);
-    let looking = tokio::time::timeout(LOOK_UP_WITHIN, tokio::net::lookup_host((host, port)));
-    let addresses: Vec<SocketAddr> = looking
+    let looking = tokio::net::lookup_host((host, port));
+    let addresses: Vec<SocketAddr> = timeout(LOOK_UP_WITHIN, pin!(looking))
         .await
         .map_err(|_late| unknown(format!("{host}: no answer within {LOOK_UP_WITHIN:?}")))?
         .map_err(|error| unknown(format!("{host}: {error}")))?

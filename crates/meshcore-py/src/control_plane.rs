@@ -160,7 +160,10 @@ impl ControlPlane {
     /// Ends all streams, and waits for the thread.
     fn stop(&self, py: Python<'_>) {
         if self.process == std::process::id() {
-            py.detach(|| end(self.thread.lock().take()));
+            py.detach(|| {
+                end(self.thread.lock().take());
+                self.server.close();
+            });
         }
     }
 }
@@ -203,10 +206,7 @@ fn start(options: OptionsModel) -> Result<ControlPlane, ControlStartError> {
     let authorities = Authorities::open(&options.state, &control, options.cacerts.as_deref())?;
     let tokens = Arc::new(authorities.tokens()?);
     let authorities = Arc::new(authorities);
-    let mut policy = Policy::default();
-    if let Some(seconds) = options.max_ttl_seconds {
-        policy.most = policy.most.min(Duration::from_secs(seconds));
-    }
+    let policy = policy(options.max_ttl_seconds);
     let others =
         Trust { roots: options.foreign_roots, aliases: options.aliases, ..Trust::default() };
     let ttl = policy.usual.min(policy.most);
@@ -260,6 +260,12 @@ fn start(options: OptionsModel) -> Result<ControlPlane, ControlStartError> {
         .map_err(ControlStartError::Thread)?;
     let thread = Mutex::new(Some(Thread { stop, handle }));
     Ok(ControlPlane { server, own, counts, addresses, thread, process: std::process::id() })
+}
+
+fn policy(max_ttl_seconds: Option<u64>) -> Policy {
+    let usual = Policy::default();
+    let most = max_ttl_seconds.map_or(usual.most, Duration::from_secs);
+    Policy { most: usual.most.min(most), ..usual }
 }
 
 /// What the thread serves.

@@ -50,6 +50,7 @@ impl ControlState {
     /// `cacerts` is the directory of an authority that is plugged in.
     #[new]
     #[pyo3(signature = (directory, control = None, cacerts = None))]
+    #[expect(clippy::needless_pass_by_value, reason = "owned, to go where Python is not")]
     fn new(
         py: Python<'_>,
         directory: PathBuf,
@@ -116,13 +117,15 @@ impl ControlState {
     }
 
     /// Takes a token back; what it was, as JSON.
-    fn revoke_token(&self, py: Python<'_>, id: &str) -> PyResult<String> {
-        let revoke = || -> Result<_, Error> { json(&TokenModel::from(self.tokens.revoke(id)?)) };
+    fn revoke_token(&self, py: Python<'_>, token_id: &str) -> PyResult<String> {
+        let revoke =
+            || -> Result<_, Error> { json(&TokenModel::from(self.tokens.revoke(token_id)?)) };
         Ok(py.detach(revoke)?)
     }
 
     /// Begins a rotation of the root: a new one, or the authority in `cacerts`.
     #[pyo3(signature = (overlap_seconds, cacerts = None))]
+    #[expect(clippy::needless_pass_by_value, reason = "owned, to go where Python is not")]
     fn begin_rotation(
         &self,
         py: Python<'_>,

@@ -210,6 +210,8 @@ fn about(held: &Held) -> Value {
                 | Resource::TrafficPolicy(_)
                 | Resource::PeerAuth(_)
                 | Resource::Authorization(_)
+                | Resource::Gateway(_)
+                | Resource::Credential(_)
                 | Resource::Trust(_)
                 | Resource::Found(_),
             )
@@ -252,7 +254,7 @@ impl Sink for InForce {
         let Some(proxy) = self.proxy.upgrade() else { return Ok(()) };
         proxy.apply(mesh, None).map(drop).map_err(|error| match error {
             ApplyError::Rejected(rejected) => unfit(rejected),
-            ApplyError::Stale(_) | ApplyError::AccessLog(_) => {
+            ApplyError::Stale(_) | ApplyError::AccessLog(_) | ApplyError::Gateway(_) => {
                 Unfit { origin: None, reason: error.to_string() }
             }
         })
@@ -265,7 +267,7 @@ impl Sink for InForce {
 
 fn unfit(rejected: Rejected) -> Unfit {
     let reason = rejected.to_string();
-    Unfit { origin: Some(*rejected.origin), reason }
+    Unfit { origin: Some(rejected.origin), reason }
 }
 
 /// Asks for what requests need.

@@ -80,9 +80,8 @@ impl From<Error> for PyErr {
             Error::Json { .. } | Error::Start(StartError::Rejected(_)) => {
                 SnapshotRejected::new_err(text)
             }
-            Error::Apply(ApplyError::Rejected(_)) | Error::Update(UpdateError::Refused { .. }) => {
-                SnapshotRejected::new_err(text)
-            }
+            Error::Apply(ApplyError::Rejected(_) | ApplyError::Gateway(_))
+            | Error::Update(UpdateError::Refused { .. }) => SnapshotRejected::new_err(text),
             Error::Update(UpdateError::Stale { offered, current }) => {
                 StaleRevision::new_err((offered, current))
             }
@@ -92,6 +91,7 @@ impl From<Error> for PyErr {
             }
             Error::Start(
                 StartError::Listen { .. }
+                | StartError::Gateway(_)
                 | StartError::Taken { .. }
                 | StartError::Moved { .. }
                 | StartError::AccessLog(_)

@@ -254,7 +254,7 @@ impl Proxy {
     }
 
     /// All listening sockets, as pairs of a purpose and a descriptor, which the caller closes.
-    fn sockets(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, i32)>> {
+    fn sockets(&self, py: Python<'_>) -> PyResult<Vec<(String, i32)>> {
         let sockets = self.read(py, meshcore_proxy::Proxy::sockets)?.map_err(Error::Sockets)?;
         Ok(sockets.into_iter().map(|(purpose, one)| (purpose, one.into_raw_fd())).collect())
     }

@@ -38,6 +38,8 @@ pub struct VirtualHost {
     pub service: Arc<ServiceLabels>,
     /// Ports of the service; empty takes any port.
     pub ports: Box<[VirtualHostPort]>,
+    /// What DNS says of the host; nothing when it is others who know.
+    pub addresses: Box<[IpAddr]>,
     /// The rules of the route that has the host; `None` when none has.
     pub(crate) routed: Option<Arc<RouteTable>>,
     /// The one rule that sends everything to the service.
@@ -139,6 +141,13 @@ impl Outbound {
         declared.unwrap_or(Protocol::Detect)
     }
 
+    /// The addresses of a name in lower case, as DNS gives them; `None` when the mesh has none.
+    pub fn addresses_of(&self, name: &[u8]) -> Option<&[IpAddr]> {
+        let wild = || suffixes(name).find_map(|suffix| self.suffixes.get(suffix));
+        let vhost = self.exact.get(name).or_else(wild)?;
+        (!vhost.addresses.is_empty()).then_some(&*vhost.addresses)
+    }
+
     /// Whether services have this address.
     pub fn has_address(&self, address: IpAddr) -> bool {
         self.addresses.contains_key(&address.to_canonical())
@@ -151,7 +160,7 @@ impl Outbound {
         exact.map(|(_, vhost)| vhost).chain(wild)
     }
 
-    fn host(&self, authority: &Authority<'_>, port: u16) -> Option<&VirtualHost> {
+    pub(crate) fn host(&self, authority: &Authority<'_>, port: u16) -> Option<&VirtualHost> {
         let host = authority.host();
         if let Some(vhost) = self.exact.get(host) {
             return Some(vhost);
@@ -241,14 +250,14 @@ impl TcpTable {
 }
 
 /// The rules for one port of a service.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct TcpService {
     pub(crate) rules: Vec<(Box<[Cidr]>, TcpRoute)>,
 }
 
 impl TcpService {
     /// The first rule that has the address in its subnets, or has none.
-    fn route(&self, address: Option<IpAddr>) -> Option<&TcpRoute> {
+    pub(crate) fn route(&self, address: Option<IpAddr>) -> Option<&TcpRoute> {
         let holds = |(subnets, _): &&(Box<[Cidr]>, TcpRoute)| {
             subnets.is_empty()
                 || address.is_some_and(|address| subnets.iter().any(|one| one.contains(address)))

@@ -29,6 +29,7 @@ mod revocation;
 mod sessions;
 mod shared;
 pub mod store;
+mod terminate;
 #[cfg(test)]
 mod testing;
 mod ticket;
@@ -46,6 +47,8 @@ pub use originate::{ClientPair, OriginateError, Originated, Origination, Origina
 pub use pinned::{Anchor, anchored_config};
 pub use provider::provider;
 pub use refusal::Refusal;
+pub use terminate::client_certificate;
+pub use terminate::{ClientCertificate, ClientRules, Terminate, TerminateError, Terminated};
 
 pub use rustls;
 pub use rustls_pki_types;

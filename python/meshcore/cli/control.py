@@ -2,6 +2,7 @@
 # ruff: noqa: FBT002 - a flag of the command line is false by default
 
 import errno
+import gc
 import logging
 import os
 from ipaddress import ip_address
@@ -93,6 +94,7 @@ def control(  # noqa: PLR0913, PLR0917 - one for each option
         exposes_debug=expose_debug,
         ready_file=ready_file.absolute() if ready_file else None,
     )
+    gc.disable()  # until the documents are read: there is no garbage among them, and many are kept
     try:
         plane = Plane.start(settings, ControlPlane)
         typer.echo(_banner(plane), err=True)
@@ -130,24 +132,27 @@ def _banner(plane: Plane) -> str:
     in_force = plane.distribution.in_force
     services = [value["service"] for value in in_force.resources.values() if "service" in value]
     count = f"{len(services)} service{'' if len(services) == 1 else 's'}"
-    secure = addresses.get("secure")
+    secure, plain = addresses.get("secure"), addresses["plain"]
+    where = (
+        f"{secure} by mutual TLS, {plain} on this machine" if secure else f"{plain}, this machine"
+    )
     rows = [
         ("mesh", f"{settings.mesh}, revision {in_force.revision}, {count}"),
-        ("sidecars", f"{secure} by mutual TLS, {addresses.get('plain')} on this machine"),
+        ("sidecars", where),
         ("metrics", f"http://{addresses['monitoring']}/metrics"),
         ("state", f"{settings.state}"),
     ]
     lines = [f"meshcore {settings.version}: control plane"]
     lines += [f"  {name:<9} {value}" for name, value in rows]
     first = min(services, key=lambda service: str(service["host"]), default=None)
-    if first is not None and secure:
-        lines += _next(str(first["name"]), str(first["namespace"]), secure, settings.state)
+    port = str(secure or plain).rpartition(":")[2]
+    if first is not None:
+        lines += _next(str(first["name"]), str(first["namespace"]), port, settings.state)
     return "\n".join(lines)
 
 
-def _next(service: str, namespace: str, secure: str, state: Path) -> list[str]:
+def _next(service: str, namespace: str, port: str, state: Path) -> list[str]:
     of = f"--service {service}" + ("" if namespace == "default" else f" --namespace {namespace}")
-    port = secure.rpartition(":")[2]
     token = f"{service}.token"
     return [
         "next, a sidecar beside a service:",

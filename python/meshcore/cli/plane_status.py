@@ -35,7 +35,10 @@ class Sidecar:
     """Revisions that it has not acknowledged yet."""
     health: str
     """`healthy`, `unhealthy`, `gone`, or `-` if it did not register."""
-    contact: str
+    connected_ms: int | None
+    """How long it has been connected, or `None`."""
+    gone_ms: int | None
+    """How long it has not been, or `None`."""
     refused: tuple[Mapping[str, Any], ...]
 
     @property
@@ -60,7 +63,10 @@ def show(control: str, output: Output) -> None:
     """
     said = _ask(control)
     own = said["control_plane"]
-    sidecars = sorted(_sidecars(said), key=lambda one: (one.namespace, one.name, one.address))
+    try:
+        sidecars = sorted(_sidecars(said), key=lambda one: (one.namespace, one.name, one.address))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        _end(f"{control} says what this version does not understand: it may be of another version")
     if output is Output.TABLE:
         _show(own, sidecars)
     else:
@@ -108,7 +114,8 @@ def _sidecars(said: Mapping[str, Any]) -> Iterator[Sidecar]:
             revision=acknowledged,
             behind=0 if client["is_current"] else max(1, revision - acknowledged),
             health=_health(workload),
-            contact=f"connected {_age(client['connected_ms'])}",
+            connected_ms=int(client["connected_ms"]),
+            gone_ms=None,
             refused=tuple(client["refused"]),
         )
     for workload in registered.values():
@@ -119,7 +126,8 @@ def _sidecars(said: Mapping[str, Any]) -> Iterator[Sidecar]:
             revision=None,
             behind=0,
             health="gone",
-            contact=f"gone {_age(workload['gone_ms'] or 0)}",
+            connected_ms=None,
+            gone_ms=int(workload["gone_ms"] or 0),
             refused=(),
         )
 
@@ -164,7 +172,9 @@ def _row(one: Sidecar) -> tuple[str, ...]:
         one.address,
         f"{revision} ({one.behind} behind)" if one.behind else revision,
         one.health,
-        one.contact,
+        f"connected {_age(one.connected_ms)}"
+        if one.connected_ms is not None
+        else f"gone {_age(one.gone_ms or 0)}",
         str(len(one.refused)),
     )
 
@@ -177,6 +187,7 @@ def _plain(one: Sidecar) -> dict[str, Any]:
         "revision": one.revision,
         "behind": one.behind,
         "health": one.health,
-        "contact": one.contact,
+        "connected_ms": one.connected_ms,
+        "gone_ms": one.gone_ms,
         "refused": list(one.refused),
     }

@@ -70,8 +70,9 @@ def status(state: ControlStateOption = None, output: OutputOption = Output.TABLE
 @explained
 def finish(
     state: ControlStateOption = None,
-    now: Annotated[
-        bool, typer.Option("--now", help="Cut off who still has a certificate of the old root.")
+    now: Annotated[  # noqa: FBT002 - an option
+        bool,
+        typer.Option("--now", help="Cut off who still has a certificate of the old root."),
     ] = False,
 ) -> None:
     """Trust the old root no more. It goes by itself when its last certificate has ended."""

@@ -221,10 +221,12 @@ class Sidecar:
     def _start_application(self) -> None:
         if not self.settings.command:
             return
-        outbound = f"http://{self.proxy.addresses()['outbound']}"
-        extra = {"MESHCORE_OUTBOUND": outbound}
-        if self.settings.set_http_proxy:
-            extra |= {"http_proxy": outbound, "HTTP_PROXY": outbound}
+        extra: dict[str, str] = {}
+        if (address := self.proxy.addresses().get("outbound")) is not None:
+            outbound = f"http://{address}"
+            extra = {"MESHCORE_OUTBOUND": outbound}
+            if self.settings.set_http_proxy:
+                extra |= {"http_proxy": outbound, "HTTP_PROXY": outbound}
         self.application = Application(self.settings.command, extra)
 
     def _listen_to_signals(self) -> None:

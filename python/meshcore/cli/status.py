@@ -79,6 +79,20 @@ def _show(answers: Sequence[Answer]) -> None:
             who = _node(answer).get("name", answer.admin)
             typer.echo(f"\n{who} refused revision {refusal['revision']} at {when}:")
             typer.echo(refusal["why"])
+        _show_gateway(answer)
+
+
+def _show_gateway(answer: Answer) -> None:
+    """Shows what a gateway does not serve, and why."""
+    gateway = (answer.status or {}).get("gateway") or {}
+    who = _node(answer).get("name", answer.admin)
+    for row in gateway.get("tls", ()):
+        if row["error"]:
+            typer.echo(f"\n{who} refuses handshakes of {row['server']}:\n{row['error']}")
+        elif row["stale"]:
+            typer.echo(f"\n{who} keeps the certificate of {row['server']}:\n{row['stale']}")
+    for row in gateway.get("left_out", ()):
+        typer.echo(f"\n{who} leaves {row['server']} out:\n{row['why']}")
 
 
 def _row(answer: Answer) -> tuple[str, ...]:
@@ -112,6 +126,7 @@ def _plain(answer: Answer) -> dict[str, Any]:
         if certificate
         else None,
         "services": status.get("services"),
+        "gateway": status.get("gateway"),
         "version": status.get("version"),
         "uptime_seconds": status.get("uptime_seconds"),
         "admin": answer.admin,

@@ -63,4 +63,4 @@ def plane_state_of(mesh: Path, given: Path | None = None) -> Path:
 
 def control_state_of(given: Path | None) -> str:
     """Returns the state directory of a control plane; exits if nothing says where it is."""
-    return str(given.absolute() if given else state_of(mesh_of(None)) / "control")
+    return str(given.absolute() if given else plane_state_of(mesh_of(None)))

@@ -27,7 +27,7 @@ from meshcore.errors import Diagnostic, Severity
 
 # Kinds of which a user of Istio expects an effect that they do not have here yet, by API group.
 _NOT_APPLIED = {
-    "networking.istio.io": ("EnvoyFilter", "Gateway", "ProxyConfig", "Sidecar"),
+    "networking.istio.io": ("EnvoyFilter", "ProxyConfig", "Sidecar"),
     "security.istio.io": ("RequestAuthentication",),
     "telemetry.istio.io": ("Telemetry",),
     "extensions.istio.io": ("TrafficExtension", "WasmPlugin"),
@@ -211,7 +211,7 @@ def _read(item: _Written, found: Findings) -> Document[Model] | None:
     problems = [
         item.problem("unknown field", key, hint=did_you_mean(key, _TOP_LEVEL))
         for key in islice(item.node.entries, MAX_MISTAKES)
-        if key not in _TOP_LEVEL
+        if kind.has_spec and key not in _TOP_LEVEL
     ]
     metadata, wrong = _part(item, "metadata", Metadata)
     problems += wrong
@@ -233,6 +233,8 @@ def _spec(item: _Written, kind: Kind[Model]) -> tuple[Model | None, list[Diagnos
     node = entry(item.node, "spec")
     if kind.needs_spec and (node is None or (isinstance(node, Scalar) and node.value is None)):
         return None, [item.problem("spec: Required value: the field must be given", "kind")]
+    if not kind.has_spec:
+        return _beside_metadata(item, kind)
     spec, problems = _part(item, "spec", kind.spec)
     below = entry(node, kind.refuses_null_below) if kind.refuses_null_below else None
     found = nulls(below) if below is not None and not isinstance(below, Scalar) else ()
@@ -241,6 +243,14 @@ def _spec(item: _Written, kind: Kind[Model]) -> tuple[Model | None, list[Diagnos
         problems.append(item.problem("nothing is given here, which would constrain nothing", *full,
                                      hint="remove the field, or give it a value"))  # fmt: skip
     return spec, problems
+
+
+def _beside_metadata(item: _Written, kind: Kind[Model]) -> tuple[Model | None, list[Diagnostic]]:
+    entries = {key: node for key, node in item.node.entries.items() if key not in _TOP_LEVEL}
+    rest = Mapping(
+        entries, item.node.places, item.node.line, item.node.column, item.node.size, item.node.depth
+    )
+    return validate(rest, kind.spec, item.source, item.title)
 
 
 def _part(item: _Written, name: str, model: type[ModelT]) -> tuple[ModelT | None, list[Diagnostic]]:

@@ -1,6 +1,7 @@
 """Text that somebody else has read: this room does no I/O."""
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -8,6 +9,8 @@ from meshcore.errors import Diagnostic, Severity
 
 # Largest source. Source: ten times what etcd stores as one object (1.5 MiB), rounded up.
 MAX_SOURCE_BYTES = 16 * 1024 * 1024
+# What only text with secrets has; it may have it for another reason.
+_SECRET = re.compile(r"kind\W{1,8}Secret\b|PRIVATE KEY")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Source:
 
     @cached_property
     def _lines(self) -> list[str]:
-        return self.text.split("\n")
+        """The lines, none where one of them may be a key: what is wrong is shown to people."""
+        return [] if _SECRET.search(self.text) else self.text.split("\n")
 
     def line(self, number: int) -> str:
         """Returns line `number` (from 1), or nothing when there is no such line."""

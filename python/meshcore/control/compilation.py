@@ -2,7 +2,8 @@
 
 The answer is that of `config.compile_mesh`, whose steps these are; only what is remembered between
 changes is added. A source is parsed again when its text differs, a document is compiled again when
-its source was parsed, and checked again when something it asked for is answered otherwise.
+its source was parsed, and checked again when something it asked for is answered otherwise. The one
+difference: hints at what was probably meant are bounded for each change, not for all documents.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,7 @@ from operator import is_
 
 from meshcore.config.check import check_document, replaced
 from meshcore.config.check.world import Key, World
-from meshcore.config.compile import compile_alone, empty, one_service
+from meshcore.config.compile import auto_address, compile_alone, empty, one_service
 from meshcore.config.compile.mesh_config import settings_of
 from meshcore.config.compose import MAX_NODES, Budget
 from meshcore.config.document import Document
@@ -244,8 +245,11 @@ class Compilation:
                 self._speakers.setdefault(service["host"], {}).setdefault(held, []).append(service)
             held.hosts = tuple(dict.fromkeys(service["host"] for service in services))
             self._spoken_of.update(held.hosts)
-        while self._spoken_of:
-            self._merge(self._spoken_of.pop(), keys)
+        if self._spoken_of:
+            for host in self._spoken_of:
+                self._merge(host, keys)
+            self._spoken_of.clear()
+            self._settle_addresses()
 
     def _merge(self, host: str, keys: set[Key]) -> None:
         """Makes the services of a host what all say of it who speak for it."""
@@ -261,6 +265,11 @@ class Compilation:
         for service in self._services[host]:
             keys.update(self._world.add(_mesh_of(service, self._world.settings)))
             self._put(service_name(service), {"service": service})
+
+    def _settle_addresses(self) -> None:
+        """Gives each service the addresses of its own that others leave to it."""
+        services = [service for several in self._services.values() for service in several]
+        self._touched.update(map(service_name, auto_address.settle(services)))
 
     def _put(self, name: str, resource: Resource) -> None:
         self.resources[name] = resource

@@ -55,9 +55,10 @@ class Pages:
 
     @property
     def address(self) -> str:
-        """Where it listens, as `HOST:PORT`."""
+        """Where this host finds it, as `HOST:PORT`."""
         host, port = self._server.server_address[:2]
         name = host if isinstance(host, str) else host.decode()
+        name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(name, name)  # noqa: S104 - listens there
         return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
 
     def close(self) -> None:

@@ -33,8 +33,6 @@ from meshcore.sources.watch import Change, Pace, Watch
 _log = logging.getLogger("meshcore")
 # How documents are watched. A change waits until they were still, at most so long.
 PACE = Pace(every_seconds=0.1, share=0.05, still_within_seconds=10.0)
-
-
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -147,20 +145,23 @@ class Plane:
         return {**self.native.addresses(), "monitoring": self.pages.address}
 
     def _changes(self) -> Iterator[Change]:
-        told, is_first = self._trust_domain(), True
+        told, is_first = self._trust(), True
         for change in self.watch.changes():
             yield change
             if is_first:
                 _keep_documents()
                 is_first = False
-            if self._trust_domain() != told:
-                told = self._trust_domain()
+            if self._trust() != told:
+                told = self._trust()
                 _log.warning(
-                    "the mesh has another trustDomain: restart the control plane to take it over"
+                    "the mesh has another trustDomain or trustDomainAliases: restart the control"
+                    " plane to take them over"
                 )
 
-    def _trust_domain(self) -> object:
-        return self.distribution.in_force.resources[SETTINGS]["settings"]["trust_domain"]
+    def _trust(self) -> tuple[str, ...]:
+        """Returns what the server was told at its start, and does not hear again."""
+        settings: Settings = self.distribution.in_force.resources[SETTINGS]["settings"]
+        return settings["trust_domain"], *settings["trust_domain_aliases"]
 
     def _register(self) -> None:
         """Tells others that it serves."""
@@ -198,6 +199,7 @@ def _keep_documents() -> None:
     """Takes what there is out of the garbage collection: documents stay, and are many."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _distribution(settings: PlaneSettings, begin: Callable[[Settings], Native]) -> Distribution:

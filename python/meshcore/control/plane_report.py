@@ -78,10 +78,7 @@ class PlaneReport:
         self._seconds.observe(took)
         self._routes.set(sum(name.startswith("route/") for name in in_force.resources))
         self._keep(in_force, difference)
-        words = list(difference.words[:MAX_NAMED])
-        if len(difference.words) > MAX_NAMED:
-            words.append(f"and {len(difference.words) - MAX_NAMED} more")
-        what = ", ".join(words) or "no documents"
+        what = _words(in_force, difference)
         _log.info("applied revision %d in %d ms: %s", in_force.revision, took * 1000, what)
         for finding in found:
             _log.warning("%s", finding.render())
@@ -125,3 +122,12 @@ class PlaneReport:
             self._tells_disk = False
         else:
             self._tells_disk = True
+
+
+def _words(in_force: InForce, difference: Difference) -> str:
+    if len(difference.changed) == len(in_force.values):
+        return f"all {len(in_force.values)} resources"
+    words = list(difference.words[:MAX_NAMED])
+    if len(difference.words) > MAX_NAMED:
+        words.append(f"and {len(difference.words) - MAX_NAMED} more")
+    return ", ".join(words)

@@ -56,7 +56,8 @@ class PlaneSettings:
         return ControlOptions(
             state=str(self.state),
             plain=f"127.0.0.1:{self.ports.plain}",
-            secure=_join(self.address, self.ports.secure),
+            secure=_at(self.address, self.ports.secure),
+            aliases=dict.fromkeys(mesh["trust_domain_aliases"], mesh["trust_domain"]),
             trust_domain=mesh["trust_domain"],
             root_namespace=mesh["root_namespace"],
             domain=mesh["domain"],
@@ -65,5 +66,5 @@ class PlaneSettings:
         )
 
 
-def _join(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _at(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -16,7 +16,11 @@ _KINDS = {
     "traffic_policies": ("traffic_policy", "policy"),
     "peer_auths": ("peer_auth", "peer_auth"),
     "authorizations": ("authorization", "authorization"),
+    "gateways": ("gateway", "listener"),
+    "credentials": ("credential", "credential"),
     "workload_groups": ("workload_group", "group"),
+    "gateways": ("gateway", "listener"),
+    "credentials": ("credential", "credential"),
 }
 _LISTS = {kind: name for name, (kind, _) in _KINDS.items()} | {"service": "services"}
 

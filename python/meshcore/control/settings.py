@@ -25,6 +25,8 @@ class Wanted:
     """Ports that are served; when there are none, those of the service in the mesh."""
     has_inbound: bool = True
     """Whether others may call it."""
+    is_gateway: bool = False
+    """Whether it is no sidecar: it opens the servers of the Gateways that select it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Ports:
     admin: int = 15000
     health: int = 15021
     metrics: int = 15090
+    dns: int | None = None
+    """`None` answers no names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,10 @@ class Settings:
     """The application to start, with its arguments."""
     set_http_proxy: bool = False
     """Whether the application finds the mesh in `http_proxy`."""
+    intercepted: bool = False
+    """Whether the kernel redirects the connections of the workload to the sidecar."""
+    both_families: bool = False
+    """Whether it listens for IPv4 and IPv6, because both are redirected."""
     joining: Joining | None = None
     """`None` is a sidecar without a control plane."""
 
@@ -131,8 +139,8 @@ class Settings:
         """A file name for this sidecar among those that share the state directory."""
         wanted = self.wanted
         mesh = self.mesh if self.joining else mesh_name(self.mesh)
-        parts = (mesh, wanted.namespace, wanted.service, wanted.version,
-                 wanted.address)  # fmt: skip
+        parts = (mesh, "gateway" if wanted.is_gateway else None, wanted.namespace,
+                 wanted.service, wanted.version, wanted.address)  # fmt: skip
         return ",".join(part for part in parts if part).replace("/", "_").replace(":", "_")
 
 
@@ -144,6 +152,8 @@ class Launch:
     """Whether it takes the sockets over from the running one."""
     supervisor: int | None = None
     """Descriptor of the Unix socket to the process that started it and starts it again."""
+    redirects: bool = False
+    """Whether that process has connections redirected once this one accepts, and says so."""
     application: bool = False
     """Whether that process, or one that was taken over from, keeps the application."""
     listeners: tuple[tuple[str, int], ...] = ()

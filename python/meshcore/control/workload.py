@@ -52,7 +52,7 @@ def find(mesh: Mesh, wanted: Wanted) -> Own:
         if service["name"] == wanted.service and service["namespace"] == wanted.namespace
     ]
     if not services:
-        return _client(mesh, wanted)
+        return _gateway(wanted) if wanted.is_gateway else _client(mesh, wanted)
     candidates = [w for service in services for w in endpoints(mesh, service)]
     return _own(_one(candidates, wanted), services)
 
@@ -84,6 +84,20 @@ def _client(mesh: Mesh, wanted: Wanted) -> Own:
         "name": wanted.service,
         "address": wanted.address or "127.0.0.1",
         "labels": labels,
+        "service_account": wanted.service,
+        "hosts": [],
+        "ports": [],
+        "inbound_port": None,
+        "hbone_port": None,
+    }
+
+
+def _gateway(wanted: Wanted) -> Own:
+    """Returns a gateway that the mesh does not mention: its labels are those of Istio's chart."""
+    return {
+        "name": wanted.service,
+        "address": wanted.address or "127.0.0.1",
+        "labels": {"app": wanted.service, "istio": wanted.service.removeprefix("istio-")},
         "service_account": wanted.service,
         "hosts": [],
         "ports": [],

@@ -109,3 +109,10 @@ def test_many_who_wait_do_not_keep_others_out(monkeypatch):
     for connection in idle:
         connection.close()
     shown.close()
+
+
+def test_what_listens_everywhere_is_found_here():
+    shown = Pages("0.0.0.0", 0, SHOWN, exposes_debug=False)  # noqa: S104 - what is asked
+    assert shown.address.startswith("127.0.0.1:")
+    assert ask(shown, "/debug/syncz")[0] == 200
+    shown.close()

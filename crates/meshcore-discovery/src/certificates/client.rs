@@ -161,7 +161,7 @@ impl Enrolment {
     ///
     /// [`EnrolError`]; the certificate of before is still what it was.
     pub async fn issue(&self) -> Result<Credentials, EnrolError> {
-        match tokio::time::timeout(self.options.deadline, self.ask()).await {
+        match tokio::time::timeout(self.options.deadline, Box::pin(self.ask())).await {
             Ok(asked) => {
                 let credentials = asked?;
                 *self.last.lock() = Some(credentials.clone());

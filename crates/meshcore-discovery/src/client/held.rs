@@ -33,7 +33,7 @@ pub trait Sink: Send {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfit {
     /// The document whose fault it is, if it is one's.
-    pub origin: Option<Origin>,
+    pub origin: Option<Box<Origin>>,
     /// What is wrong.
     pub reason: String,
 }
@@ -156,7 +156,7 @@ impl Held {
             let Err(unfit) = sink.apply(&self.mesh()) else { return true };
             let at_fault = |name: &&Arc<str>| {
                 let one = self.resources.get(*name);
-                one.is_some_and(|one| one.is_of(unfit.origin.as_ref()))
+                one.is_some_and(|one| one.is_of(unfit.origin.as_deref()))
             };
             let names: Vec<Arc<str>> = before.keys().filter(at_fault).cloned().collect();
             if names.is_empty() {
@@ -203,12 +203,17 @@ impl Held {
         let mut names: Vec<Arc<str>> = before.keys().cloned().collect();
         names.sort();
         for name in names {
-            if self.resources.contains_key(&name) {
-                if self.has_in_force(&name) {
+            let held = self.resources.get(&name).map(|one| &one.content);
+            match held {
+                Some(Content::Given(_)) => {
                     self.refuse(&name, before, reason.to_owned(), refusals);
                 }
-            } else if let Some(Some(earlier)) = before.remove(&name) {
-                self.resources.insert(name, earlier); // it was to be removed
+                Some(Content::StandIn(_)) => {}
+                None => {
+                    // It was to be removed.
+                    let earlier = before.remove(&name).flatten();
+                    self.resources.extend(earlier.map(|earlier| (name, earlier)));
+                }
             }
         }
     }
@@ -316,6 +321,8 @@ impl One {
             Resource::PeerAuth(policy) => is_it(&policy.origin),
             Resource::Authorization(policy) => is_it(&policy.origin),
             Resource::WorkloadGroup(group) => is_it(&group.origin),
+            Resource::Gateway(gateway) => is_it(&gateway.origin),
+            Resource::Credential(credential) => is_it(&credential.origin),
             Resource::Settings(_) | Resource::Trust(_) | Resource::Found(_) => false,
         }
     }
@@ -331,6 +338,8 @@ fn add(mesh: &mut Mesh, asked: &mut Vec<String>, (name, resource): (&str, &Resou
         Resource::PeerAuth(policy) => mesh.peer_auths.push((**policy).clone()),
         Resource::Authorization(policy) => mesh.authorizations.push((**policy).clone()),
         Resource::WorkloadGroup(group) => mesh.workload_groups.push((**group).clone()),
+        Resource::Gateway(gateway) => mesh.gateways.push((**gateway).clone()),
+        Resource::Credential(credential) => mesh.credentials.push((**credential).clone()),
         Resource::Trust(_) => {} // of certificates, not of the data plane
         Resource::Found(names) => {
             if let Some(host) = name.strip_prefix("host/").filter(|_| !names.is_empty()) {

@@ -83,13 +83,11 @@ fn may_serve(world: &World, identity: &Identity, service: &Service) -> bool {
 /// Whether a document has a workload of this identity that a selector selects.
 fn has_member(world: &World, identity: &Identity, selector: &Selector) -> bool {
     let namespace = identity.namespace();
-    world.at(&Look::Members(namespace.into())).any(|(_, resource)| match resource {
-        Resource::Workload(workload) => {
-            workload.origin.kind != "Registration"
-                && workload.service_account == identity.service_account()
-                && selector.selects(&workload.labels)
-        }
-        _ => false,
+    world.at(&Look::Members(namespace.into())).any(|(_, resource)| {
+        let Resource::Workload(workload) = resource else { return false };
+        workload.origin.kind != "Registration"
+            && workload.service_account == identity.service_account()
+            && selector.selects(&workload.labels)
     })
 }
 

@@ -122,10 +122,8 @@ impl Registration {
 
     /// Its group, as documents have it now.
     pub(crate) fn group_in<'a>(&self, world: &'a World) -> Option<&'a WorkloadGroup> {
-        match &*world.get(&self.group_name()?)?.resource {
-            Resource::WorkloadGroup(group) => Some(group),
-            _ => None,
-        }
+        let found = &*world.get(&self.group_name()?)?.resource;
+        if let Resource::WorkloadGroup(group) = found { Some(group) } else { None }
     }
 }
 
@@ -152,9 +150,8 @@ pub(crate) fn service_of<'a>(world: &'a World, namespace: &str, host: &str) -> O
 
 /// The services at a place.
 pub(crate) fn services<'a>(world: &'a World, look: &Look) -> impl Iterator<Item = &'a Service> {
-    world.at(look).filter_map(|(_, resource)| match resource {
-        Resource::Service(service) => Some(&**service),
-        _ => None,
+    world.at(look).filter_map(|(_, resource)| {
+        if let Resource::Service(service) = resource { Some(&**service) } else { None }
     })
 }
 

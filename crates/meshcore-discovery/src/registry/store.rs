@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::{mpsc, oneshot};
@@ -27,7 +28,9 @@ const WAITING: usize = 1024;
 /// registrations at a time cost few waits for the disk.
 #[derive(Debug)]
 pub(crate) struct Store {
-    writes: mpsc::Sender<Job>,
+    /// `None` only while it is dropped.
+    writes: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
 }
 
 /// One change of the file.
@@ -56,15 +59,21 @@ impl Store {
     ///
     /// [`StoreError`] when it cannot be read, is damaged, is of another program, or is in use.
     pub(crate) fn open(directory: &Path) -> Result<(Self, Vec<Registration>), StoreError> {
-        let file = File::open(directory.join(FILE))?;
-        let kept = file.read()?;
+        let path = directory.join(FILE);
+        // redb panics on some damages that it does not look for.
+        let opened = std::panic::catch_unwind(|| {
+            let file = File::open(path.clone())?;
+            let kept = file.read()?;
+            Ok((file, kept))
+        });
+        let (file, kept) = opened.unwrap_or_else(|_| Err(damaged(&path, "it cannot be read")))?;
         let (writes, jobs) = mpsc::channel(WAITING);
         let path = file.path.clone();
-        std::thread::Builder::new()
+        let writer = std::thread::Builder::new()
             .name("meshcore-registry".into())
             .spawn(move || write_all(&file, jobs))
             .map_err(|error| StoreError { path, what: format!("no thread to write: {error}") })?;
-        Ok((Self { writes }, kept))
+        Ok((Self { writes: Some(writes), writer: Some(writer) }, kept))
     }
 
     /// Writes; when it returns, it is on disk.
@@ -75,9 +84,29 @@ impl Store {
     pub(crate) async fn write(&self, changes: Vec<Write>) -> Result<(), StoreError> {
         let (done, written) = oneshot::channel();
         let ended = || StoreError { path: FILE.into(), what: "the writer has ended".into() };
-        self.writes.send((changes, done)).await.map_err(|_| ended())?;
+        let writes = self.writes.as_ref().ok_or_else(ended)?;
+        writes.send((changes, done)).await.map_err(|_| ended())?;
         written.await.map_err(|_| ended())?
     }
+}
+
+impl Drop for Store {
+    /// Waits until all is written and the file is closed, so that it can be opened again.
+    fn drop(&mut self) {
+        self.writes = None;
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has told so itself.
+            let _ = writer.join();
+        }
+    }
+}
+
+fn damaged(path: &Path, why: impl fmt::Display) -> StoreError {
+    let what = format!(
+        "is no registry, or is damaged: {why}; put back a copy, or move the file away, so that \
+         workloads register anew"
+    );
+    StoreError { path: path.to_owned(), what }
 }
 
 fn write_all(file: &File, mut jobs: mpsc::Receiver<Job>) {
@@ -100,21 +129,21 @@ struct File {
 
 impl File {
     fn open(path: PathBuf) -> Result<Self, StoreError> {
-        let wrong = |error: redb::DatabaseError| StoreError {
-            path: path.clone(),
-            what: match error {
-                redb::DatabaseError::DatabaseAlreadyOpen => {
-                    "is used by another control plane: stop that one, or use another state \
-                     directory"
-                        .into()
-                }
-                error => format!(
-                    "is no registry, or is damaged: {error}; put back a copy, or move the file \
-                     away, so that workloads register anew"
-                ),
+        let opened = Database::create(&path).map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => StoreError {
+                path: path.clone(),
+                what: "is used by another control plane: stop that one, or use another state \
+                       directory"
+                    .into(),
             },
-        };
-        let database = Database::create(&path).map_err(wrong)?;
+            error => damaged(&path, error),
+        });
+        let mut database = opened?;
+        match database.check_integrity() {
+            Ok(true) => {}
+            Ok(false) => return Err(damaged(&path, "a checksum is wrong")),
+            Err(error) => return Err(damaged(&path, error)),
+        }
         let file = Self { path, database };
         file.mark()?;
         Ok(file)
@@ -181,3 +210,6 @@ impl File {
         write.commit().map_err(|error| self.error(error))
     }
 }
+
+#[cfg(test)]
+mod tests;

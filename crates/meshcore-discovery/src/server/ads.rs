@@ -221,3 +221,6 @@ impl From<Ended> for Status {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,9 +136,9 @@ impl Metadata<'_> {
         let Some(kind) = self.kind(field) else { return Ok(Labels::new()) };
         let wrong = || format!("metadata.{field} is an object of at most {MAX_LABELS} texts");
         let Kind::StructValue(labels) = kind else { return Err(wrong()) };
-        let text = |(key, value): (&String, &prost_types::Value)| match &value.kind {
-            Some(Kind::StringValue(text)) => Some((key.clone(), text.clone())),
-            _ => None,
+        let text = |(key, value): (&String, &prost_types::Value)| {
+            let Some(Kind::StringValue(text)) = &value.kind else { return None };
+            Some((key.clone(), text.clone()))
         };
         let found: Option<Labels> = labels.fields.iter().map(text).collect();
         found.filter(|labels| labels.len() <= MAX_LABELS).ok_or_else(wrong)

@@ -66,7 +66,7 @@ impl Server {
         })?;
         let wanted = self.state.lock().registration(facts, identity);
         let Some(registration) = wanted.map_err(Status::permission_denied)? else { return Ok(()) };
-        if let Some(store) = &self.store {
+        if let Some(store) = self.store() {
             let put = Write::Put(registration.resource(), Box::new(registration.clone()));
             let written = store.write(vec![put]).await;
             written.map_err(|error| {

@@ -181,6 +181,8 @@ fn namespace(look: &Look) -> Option<&str> {
         | Look::At(_)
         | Look::Route(_)
         | Look::Bound(_)
+        | Look::Gateways
+        | Look::Credentials(_)
         | Look::Policy(..)
         | Look::PeerAuths(_)
         | Look::Authorizations(_) => None,

@@ -4,6 +4,9 @@ mod asked;
 mod authorization;
 mod clusters;
 mod endpoints;
+mod gateway;
+mod gateway_hosts;
+mod gateway_tcp;
 mod headers;
 mod hosts;
 mod inbound;
@@ -53,6 +56,7 @@ pub(crate) fn compile(
         None => outbound,
     };
     let inbound = inbound::build(&scope, &workload)?;
+    let gateway = gateway::build(&scope, &catalog)?;
     let peers = peers::build(&scope)?;
     Ok(Snapshot {
         revision: mesh.revision,
@@ -61,6 +65,7 @@ pub(crate) fn compile(
         workload,
         outbound: Arc::new(outbound),
         inbound: Arc::new(inbound),
+        gateway: gateway.map(Arc::new),
         hooks: Arc::new(Hooks::new(hooks)),
         clusters: catalog.clusters,
         peers: Arc::new(peers),

@@ -12,7 +12,7 @@ use super::cacerts::{Files, Plugged};
 use super::disk::{self, Lock, Stamp};
 use super::record::{Next, Phase, Record, Standing};
 use super::{StoreError, Tokens};
-use crate::ca::{Authority, CaError, Issued, IssuedPem, MAX_TTL};
+use crate::ca::{Authority, Issued, IssuedPem, MAX_TTL};
 use crate::leaf;
 
 /// Life of a root that we make.
@@ -339,16 +339,4 @@ fn remove_unused(directory: &Path, record: &Record, _lock: &Lock) {
 
 fn now() -> u64 {
     UnixTime::now().as_secs()
-}
-
-impl From<StoreError> for CaError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Authority(error) => error,
-            StoreError::At { .. }
-            | StoreError::Missing(_)
-            | StoreError::NotNow(_)
-            | StoreError::Token(_) => Self::Unusable(error.to_string()),
-        }
-    }
 }

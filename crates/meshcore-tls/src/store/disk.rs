@@ -150,9 +150,11 @@ fn check_private(path: &Path) -> Result<(), StoreError> {
         Ok(found) if found.is_symlink() => fs::metadata(path),
         other => other,
     };
-    let found = found.map_err(|error| match error.kind() {
-        ErrorKind::NotFound => StoreError::at(path, "is missing"),
-        _ => StoreError::io(path, &error),
+    let found = found.map_err(|error| {
+        if error.kind() == ErrorKind::NotFound {
+            return StoreError::at(path, "is missing");
+        }
+        StoreError::io(path, &error)
     })?;
     if found.uid() != 0 && found.uid() != rustix::process::geteuid().as_raw() {
         return Err(StoreError::at(path, "belongs to another user, use another directory"));

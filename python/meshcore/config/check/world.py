@@ -6,6 +6,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from meshcore.config.document import Document
 from meshcore.config.models.base import Model
 from meshcore.config.resources import (
+    Credential,
+    Gateway,
     Labels,
     Mesh,
     PeerAuth,
@@ -23,6 +25,9 @@ Resources = TypeVar("Resources", bound=Mapping[str, Any])
 # Whether nothing was refused; and all names of hosts, which hints are made of.
 _WHOLE: Key = ("whole",)
 _HOSTS: Key = ("hosts",)
+# All of a kind.
+_GATEWAYS: Key = ("gateways",)
+_CREDENTIALS: Key = ("credentials",)
 
 
 class _Index(Generic[Resources]):
@@ -86,6 +91,8 @@ class World:
         self._route_of: _Index[Route] = _Index()
         self._peer_auths: _Index[PeerAuth] = _Index()
         self._workloads: _Index[Workload] = _Index()
+        self._gateways: _Index[Gateway] = _Index()
+        self._credentials: _Index[Credential] = _Index()
 
     def add(self, mesh: Mesh) -> Iterator[Key]:
         """Adds all that `mesh` has; yields the keys that are answered otherwise now."""
@@ -158,6 +165,22 @@ class World:
         self._asked.add(key)
         return self._peer_auths.at(key)
 
+    def gateway(self, name: str) -> Gateway | None:
+        """Returns a gateway by `namespace/name`."""
+        key = ("gateway", name)
+        self._asked.add(key)
+        return next(iter(self._gateways.any(key)), None)
+
+    def gateways(self) -> list[Gateway]:
+        """Returns all gateways."""
+        self._asked.add(_GATEWAYS)
+        return self._gateways.at(_GATEWAYS)
+
+    def credential_names(self) -> set[str]:
+        """Returns the names of Secrets with certificates."""
+        self._asked.add(_CREDENTIALS)
+        return {one["origin"]["name"] for one in self._credentials.any(_CREDENTIALS)}
+
     def did_you_mean(self, host: str) -> str:
         """Returns a hint at the service that was probably meant; may be empty."""
         self._asked.add(_HOSTS)
@@ -191,10 +214,20 @@ class World:
                 yield self._routes, ("route", host), route
         for peer_auth in mesh["peer_auths"]:
             yield self._peer_auths, ("peer auth", peer_auth["origin"]["namespace"]), peer_auth
+        yield from self._entries_of_ports(mesh)
+
+    def _entries_of_ports(self, mesh: Mesh) -> Iterator[tuple[_Index[Any], Key, Mapping[str, Any]]]:
+        """Yields the same for workloads and gateways."""
         for workload in mesh["workloads"]:
             for item in workload["labels"].items():
                 yield self._workloads, ("workload", workload["namespace"], *item), workload
                 yield self._workloads, ("workload", "", *item), workload
+        for gateway in mesh["gateways"]:
+            origin = gateway["origin"]
+            yield self._gateways, ("gateway", f"{origin['namespace']}/{origin['name']}"), gateway
+            yield self._gateways, _GATEWAYS, gateway
+        for credential in mesh["credentials"]:
+            yield self._credentials, _CREDENTIALS, credential
 
 
 def world_of(documents: Sequence[Document[Model]], mesh: Mesh, *, is_whole: bool) -> World:
@@ -204,6 +237,11 @@ def world_of(documents: Sequence[Document[Model]], mesh: Mesh, *, is_whole: bool
     for _ in world.add(mesh):
         pass
     return world
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Whether a host, which may begin with `*.` or be `*`, has all names of another one."""
+    return wide in {"*", narrow} or wide in wildcards(narrow)
 
 
 def wildcards(host: str) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
 
+from meshcore.config.compile import auto_address
 from meshcore.config.compile.mesh_config import settings_of
 from meshcore.config.document import Document
 from meshcore.config.models import module_of, names_in
@@ -24,6 +25,7 @@ def compile_documents(documents: Sequence[Document[Model]], revision: int) -> Me
     for document in documents:
         _add(document, mesh)
     mesh["services"] = _one_of_each(mesh["services"])
+    auto_address.settle(mesh["services"])
     return mesh
 
 
@@ -72,7 +74,11 @@ def empty(settings: Settings, revision: int) -> Mesh:
         "traffic_policies": [],
         "peer_auths": [],
         "authorizations": [],
+        "gateways": [],
+        "credentials": [],
         "workload_groups": [],
+        "gateways": [],
+        "credentials": [],
     }
 
 

@@ -4,6 +4,15 @@ Source: `crates/meshcore-model/src`. Enums are written as serde does: a plain va
 a variant with a value is an object with the name as its only key.
 """
 
+from meshcore.config.resources.gateway import (
+    CertificateSource,
+    Credential,
+    Gateway,
+    GatewayHost,
+    GatewayServer,
+    ServerTls,
+    TlsVersion,
+)
 from meshcore.config.resources.group import Check, Probe, WorkloadGroup
 from meshcore.config.resources.mesh import AccessLog, AccessLogFormat, Mesh, Settings
 from meshcore.config.resources.origin import ExportTo, Labels, Origin, StringMatch
@@ -61,13 +70,18 @@ __all__ = [
     "Authorization",
     "AuthorizationRule",
     "BlockMatchers",
+    "CertificateSource",
     "Check",
     "Condition",
     "ConnectionPool",
+    "Credential",
     "Destination",
     "ExportTo",
     "Fault",
     "Forward",
+    "Gateway",
+    "GatewayHost",
+    "GatewayServer",
     "HeaderEdits",
     "HttpMatch",
     "HttpRule",
@@ -95,6 +109,7 @@ __all__ = [
     "Retries",
     "Rewrite",
     "Route",
+    "ServerTls",
     "Service",
     "ServiceAccount",
     "ServicePort",
@@ -105,6 +120,7 @@ __all__ = [
     "TcpRule",
     "TextMatchers",
     "TlsOrigination",
+    "TlsVersion",
     "TrafficPolicy",
     "ValueMatch",
     "Workload",

@@ -25,7 +25,10 @@ impl<'a> Search<'a> {
             services.extend(self.services(Look::Host(host.into())));
         }
         if let Some(address) = ip(name) {
-            services.extend(self.by_address(address));
+            for (_, service) in self.by_address(address) {
+                // Another document of the host may be the one that counts.
+                services.extend(self.services(Look::Host(service.host.as_str().into())));
+            }
         }
         self.routes(name);
         for (name, service) in services {

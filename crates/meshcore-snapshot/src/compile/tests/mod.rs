@@ -3,6 +3,7 @@
 mod asked;
 mod cells;
 mod clusters;
+mod gateway;
 mod hosts;
 mod inbound;
 mod rejected;
