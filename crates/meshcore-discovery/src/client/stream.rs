@@ -93,7 +93,7 @@ impl Runner {
     async fn say(&mut self, saying: &mut Saying) -> Result<(), String> {
         if std::mem::take(&mut self.has_new_keys) {
             let now: HashSet<Arc<str>> = self.keys.all().into_iter().collect();
-            let names = |names: Vec<&Arc<str>>| names.iter().map(|one| one.to_string()).collect();
+            let names = |names: Vec<&Arc<str>>| names.iter().map(ToString::to_string).collect();
             let more: Vec<String> = names(now.difference(&saying.said).collect());
             let no_more: Vec<String> = names(saying.said.difference(&now).collect());
             if !(more.is_empty() && no_more.is_empty()) {
