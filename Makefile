@@ -13,14 +13,13 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 PROFILE ?= dev
 SECONDS ?= 60
 
-.PHONY: help demo test test-rust test-python gates lint lint-rust lint-python develop wheel bench bench-python bench-peers bench-scrape flame reliability fuzz programs venv clean
+.PHONY: help demo test test-rust test-python gates lint lint-rust lint-python develop wheel bench bench-python bench-peers bench-scrape bench-scale flame reliability fuzz programs venv clean
 
 help: ## Shows this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: develop ## A mesh of four workloads on this machine, explained step by step
-	tools/debian curl
-	python examples/quickstart/demo.py --check
+demo: develop ## A mesh of seven sidecars on this machine, explained step by step
+	meshcore demo --check
 
 test: test-rust test-python gates ## All tests
 
@@ -78,6 +77,10 @@ bench-scrape: PROFILE = release
 bench-scrape: develop ## Whether scrapes of 10,000 series move the p99 of requests
 	python benches/scrape.py
 
+bench-scale: PROFILE = release
+bench-scale: develop programs ## What a change costs in a mesh of 1,000 services and 200 sidecars
+	python -m benches.scale.run
+
 reliability: PROFILE = release
 reliability: develop ## Attacks, floods and changes in full, beside Envoy, nginx and HAProxy, in an hour
 	tools/debian haproxy nginx openssl sslscan testssl.sh
@@ -90,7 +93,7 @@ fuzz: develop ## All that reads bytes from outside, with made input: SECONDS=60 
 	python -m fuzz.run --seconds $(SECONDS) $(TARGETS)
 
 programs:
-	cargo build --release --locked --quiet -p meshcore-bench -p meshcore-proxy --bins --example serve
+	cargo build --release --locked --quiet -p meshcore-bench -p meshcore-proxy -p meshcore-discovery --bins --example serve --example clients
 
 venv:
 	@tools/venv .venv tools/requirements-dev.txt

@@ -37,6 +37,7 @@ RUST = {
     "names": 300,
     "mesh": 16 * 1024,
     "record": 512,
+    "dns": 512,
     "wire": 4096,
 }
 PYTHON = {"documents": 4096, "short_form": 2048}

@@ -14,6 +14,7 @@
 
 mod chunks;
 mod conversation;
+mod dns;
 mod h2_head;
 mod hello;
 mod mesh;
@@ -48,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "names", run: names::run },
     Target { name: "mesh", run: mesh::run },
     Target { name: "record", run: record::run },
+    Target { name: "dns", run: dns::run },
     Target { name: "wire", run: wire::run },
 ];
 

@@ -7,7 +7,8 @@ MeshcoreError
 ├── SnapshotRejected       the data plane refused resources; what was in force stays
 ├── StaleRevision          something newer is in force already
 ├── NativeError            the data plane failed, or was asked for what it cannot do
-│   └── StartFailed        the data plane does not start; nothing listens
+│   ├── StartFailed        the data plane does not start; nothing listens
+│   └── Unreachable        the control plane does not answer; try again later
 ├── CertificateError       a certificate, key, request or trust bundle cannot be used
 ├── PluginError            a plugin is wrong
 │   └── PluginRejected     a plugin file cannot be loaded; the generation before stays
@@ -128,6 +129,14 @@ class NativeError(MeshcoreError):
 
 class StartFailed(NativeError):
     """The data plane does not start; nothing listens."""
+
+
+class InterceptFailed(MeshcoreError):
+    """Connections cannot be redirected to a sidecar, or no more be left alone."""
+
+
+class Unreachable(NativeError):
+    """The control plane does not answer, or not in time; try again later."""
 
 
 class CertificateError(MeshcoreError):

@@ -1,10 +1,10 @@
-"""The only module that touches the extension: typed calls, plain values."""
+"""The data plane and the control plane: typed calls to the extension, plain values."""
 
 import atexit
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from weakref import WeakSet
 
 from meshcore import _native
@@ -68,6 +68,16 @@ class ControlOptions:
     """Directory in which registrations are kept; it must be there."""
     plain: str | None = None
     """Loopback address for sidecars in plain text, with its port; port 0 takes a free one."""
+    secure: str | None = None
+    """Address for sidecars over TLS, with its port; port 0 takes a free one."""
+    cacerts: str | None = None
+    """Directory of an authority that is plugged in, with Istio's four files."""
+    foreign_roots: Mapping[str, str] = field(default_factory=dict)
+    """PEM of the roots of other trust domains."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Trust domains whose identities the roots of another vouch for, by alias."""
+    max_ttl_seconds: int | None = None
+    """Longest life of certificates; 90 days if nothing is said, and at most."""
     trust_domain: str = "cluster.local"
     """With the next two: what holds until the resource `settings/mesh` says it."""
     root_namespace: str = "istio-system"
@@ -133,6 +143,7 @@ class Proxy:
         hooks: Iterable[Registered] = (),
         materials: Materials | None = None,
         listeners: Iterable[Listener] = (),
+        discovery: "Discovers | None" = None,
     ) -> None:
         """Binds, starts all threads, and returns when it accepts.
 
@@ -144,6 +155,8 @@ class Proxy:
             materials: Certificate, key and trust; without them there is no mutual TLS.
             listeners: Sockets of another process that it accepts on as well, from now on. The
                 caller closes the descriptors.
+            discovery: Whom to ask for hosts that the mesh does not have, because it is the part
+                that its `try_out` returned. Its changes are put in force from now on.
 
         Raises:
             SnapshotRejected: The model cannot be put in force.
@@ -159,9 +172,10 @@ class Proxy:
         )
         native_hooks = _hooks(hooks)
         self._native = _native.Proxy(
-            mesh, node, described.encode(), native_hooks, materials, list(listeners)
-        )
-        _running.add(self)
+            mesh, node, described.encode(), native_hooks, materials, list(listeners),
+            None if discovery is None else discovery.native,
+        )  # fmt: skip
+        running.add(self)
 
     def apply(self, mesh: bytes, hooks: Iterable[Registered] | None = None) -> int:
         """Puts a mesh in force, with other hooks if some are given; returns its revision.
@@ -171,6 +185,14 @@ class Proxy:
             StaleRevision: Something newer is in force; nothing has changed.
         """
         return self._native.apply(mesh, None if hooks is None else _hooks(hooks))
+
+    def change_hooks(self, hooks: Iterable[Registered], discovery: "Discovers") -> int:
+        """Puts other hooks in force, with what `discovery` holds; returns its revision.
+
+        Raises:
+            SnapshotRejected: They cannot be put in force; nothing has changed.
+        """
+        return self._native.change_hooks(_hooks(hooks), discovery.native)
 
     def rotate(self, materials: Materials) -> None:
         """Uses another certificate and trust for all handshakes from now on."""
@@ -241,7 +263,7 @@ class Proxy:
     def stop(self) -> None:
         """Ends at once. Requests that are being carried are cut off."""
         self._native.stop()
-        _running.discard(self)
+        running.discard(self)
 
 
 class ControlPlane:
@@ -258,7 +280,7 @@ class ControlPlane:
             StartFailed: The registry cannot be read, or an address cannot be had.
         """
         self._native = _native.ControlPlane(json.dumps(asdict(options)).encode())
-        _running.add(self)
+        running.add(self)
 
     def update(
         self, revision: int, changed: Sequence[tuple[str, bytes]], removed: Sequence[str] = ()
@@ -298,20 +320,43 @@ class ControlPlane:
         """Returns all metrics in Prometheus' text format."""
         return self._native.metrics()
 
+    def trust(self) -> Mapping[str, object]:
+        """Returns whom the mesh trusts now: the resource `trust/mesh`."""
+        trust: dict[str, object] = json.loads(self._native.trust())
+        return trust
+
+    def trouble(self) -> str | None:
+        """Returns why certificates cannot be signed, if they cannot."""
+        return self._native.trouble()
+
     def stop(self) -> None:
         """Ends all streams. Registrations are kept for the next start."""
         self._native.stop()
-        _running.discard(self)
+        running.discard(self)
+
+
+class Discovers(Protocol):
+    """The client of a control plane: `meshcore.native_discovery.Discovery`."""
+
+    native: _native.Discovery
+
+
+class Stops(Protocol):
+    """Something with threads of its own."""
+
+    def stop(self) -> None:
+        """Ends them."""
+        ...
 
 
 # Stopped before the interpreter ends: their threads would have nothing to attach to.
-_running: WeakSet[Proxy | ControlPlane] = WeakSet()
+running: WeakSet["Stops"] = WeakSet()
 
 
 @atexit.register
 def _stop_all() -> None:
-    for running in list(_running):
-        running.stop()
+    for one in list(running):
+        one.stop()
 
 
 def serve_plugin(connection: PluginConnection, hooks: Iterable[Registered]) -> None:

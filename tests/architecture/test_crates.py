@@ -21,7 +21,7 @@ ROOMS = {
     "meshcore-io": {"meshcore-model"},
     "meshcore-tls": {"meshcore-model"},
     "meshcore-telemetry": {"meshcore-model"},
-    "meshcore-discovery": {"meshcore-model"},
+    "meshcore-discovery": {"meshcore-model", "meshcore-tls"},
 }
 ROOMS["meshcore-proxy"] = set(ROOMS) - {"meshcore-discovery"}
 ROOMS["meshcore-py"] = set(ROOMS)
@@ -50,8 +50,13 @@ OTHERS = {
         "socket2",
         "libc",
         "libmimalloc-sys",  # makes the allocator give memory back
+        "rustix",  # timers of the kernel
     },
     "meshcore-tls": {
+        "base64",  # tokens, PEM
+        "rustix",  # whose process this is: secrets of others are not used
+        "serde",  # tokens, and the state of a control plane's authority
+        "serde_json",
         "rustls",
         "tokio-rustls",
         "rustls-pki-types",  # certificates as rustls takes them

@@ -143,6 +143,32 @@ class Sidecar(Process):
 
 
 @dataclass
+class Control(Process):
+    """`meshcore control`, ready."""
+
+    ready_file: Path
+    addresses: dict[str, str] = field(default_factory=dict)
+
+    def wait_ready(self) -> None:
+        def look() -> bool:
+            assert self.process.poll() is None, f"it ended:\n{self.said()}"
+            return self.ready_file.exists()
+
+        eventually(look)
+        self.addresses = json.loads(self.ready_file.read_text())["addresses"]
+
+    @property
+    def plain(self) -> str:
+        """What `--control` takes for plain text."""
+        return f"http://{self.addresses['plain']}"
+
+    @property
+    def secure(self) -> str:
+        """What `--control` takes for TLS."""
+        return self.addresses["secure"]
+
+
+@dataclass
 class Load(Process):
     """Callers that go on until they are told to end."""
 
@@ -216,6 +242,45 @@ class Mesh:
     def sidecar(self, *options: object) -> Sidecar:
         return self.sidecars(options)[0]
 
+    def gateway(self, *options: object) -> Sidecar:
+        """Starts a gateway with its name and options, and waits until it is ready."""
+        began = time.monotonic()
+        started = self._sidecar(options, role="--gateway")
+        started.wait_ready(began)
+        return started
+
+    def control(self, *options: object) -> Control:
+        """Starts a control plane with the documents of this mesh, and waits until it serves."""
+        number = len(self.processes)
+        ready, output = self.directory / f"{number}.ready", self.directory / f"{number}.out"
+        command = (
+            MESHCORE, "control", "--mesh", self.documents, "--ready-file", ready,
+            "--state", self.directory / "control", "--address", "127.0.0.1",
+            "--monitoring-port", 0, *options,
+        )  # fmt: skip
+        control = Control(self._popen(command, output), output, ready)
+        self.processes.append(control)
+        control.wait_ready()
+        return control
+
+    def token(self, service: str) -> Path:
+        """Returns a file with a token of the control plane for a service."""
+        path = self.directory / f"{service}.token"
+        if not path.exists():
+            done = self.meshcore(
+                "token", "create", "--service", service, "--state", self.directory / "control",
+                "--out", path,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+        return path
+
+    def joined(self, control: str, *options: object) -> Sidecar:
+        """Starts a sidecar that belongs to a control plane, and waits until it is ready."""
+        began = time.monotonic()
+        sidecar = self._sidecar(options, ("--control", control))
+        sidecar.wait_ready(began)
+        return sidecar
+
     def meshcore(self, *command: object) -> subprocess.CompletedProcess[str]:
         """Runs a command of meshcore to its end."""
         return subprocess.run(
@@ -227,14 +292,19 @@ class Mesh:
         for process in reversed(self.processes):
             process.end()
 
-    def _sidecar(self, options: tuple[object, ...]) -> Sidecar:
+    def _sidecar(
+        self,
+        options: tuple[object, ...],
+        belongs: tuple[object, ...] | None = None,
+        role: str = "--service",
+    ) -> Sidecar:
         number = len(self.processes)
         ready, log, output = (
             self.directory / f"{number}.{suffix}" for suffix in ("ready", "log", "out")
         )
         command = (
-            MESHCORE, "run", "--mesh", self.documents, "--ready-file", ready,
-            "--access-log", log, "--drain", "5s", "--service", *options,
+            MESHCORE, "run", *(belongs or ("--mesh", self.documents)), "--ready-file", ready,
+            "--access-log", log, "--drain", "5s", role, *options,
         )  # fmt: skip
         sidecar = Sidecar(self._popen(command, output), output, ready, log)
         self.processes.append(sidecar)

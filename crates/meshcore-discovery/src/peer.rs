@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use meshcore_model::Identity;
+use tonic::metadata::MetadataMap;
 
 /// Who called, in the extensions of every request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -32,4 +33,12 @@ pub trait Tokens: Send + Sync + fmt::Debug {
 pub struct Refused {
     /// What is wrong, and what to do. It is told to the caller: without parts of the token.
     pub reason: String,
+}
+
+/// The token in `authorization: Bearer`, if there is one.
+pub(crate) fn bearer(metadata: &MetadataMap) -> Option<&str> {
+    let header = metadata.get("authorization").and_then(|value| value.to_str().ok())?;
+    let (_, token) =
+        header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
+    Some(token.trim())
 }

@@ -8,7 +8,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::task::Poll;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -94,6 +94,38 @@ pub fn listen(address: SocketAddr, shared: bool) -> io::Result<Accepting> {
     Ok(Accepting(socket.into()))
 }
 
+/// A bound UDP socket that is not yet tied to a runtime.
+#[derive(Debug)]
+pub struct Datagrams(std::net::UdpSocket);
+
+impl Datagrams {
+    /// Ties the socket to the runtime of the current thread.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime cannot watch the socket.
+    pub fn attach(self) -> io::Result<UdpSocket> {
+        UdpSocket::from_std(self.0)
+    }
+}
+
+/// Binds `address` for UDP. The next process of the same user may have it too, so that there is
+/// always one that receives.
+///
+/// # Errors
+///
+/// When the address cannot be bound.
+pub fn receive(address: SocketAddr) -> io::Result<Datagrams> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(Datagrams(socket.into()))
+}
+
 /// The next connection, with small writes sent at once.
 ///
 /// # Errors
@@ -107,6 +139,21 @@ pub async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, peer))
+}
+
+/// A connection that waits already; `None` when there is none.
+pub async fn accept_waiting(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    let polled = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
+    match polled {
+        Poll::Ready(Ok((stream, peer))) => Some(stream.set_nodelay(true).map(|()| (stream, peer))),
+        Poll::Ready(Err(error)) => Some(Err(error)),
+        Poll::Pending => None,
+    }
+}
+
+/// Stops listening, also for other processes that have the socket. What waits is reset.
+pub fn stop_listening(listener: &TcpListener) {
+    let _not_listening = SockRef::from(listener).shutdown(std::net::Shutdown::Both);
 }
 
 /// Whether `error` says that the process, or the system, has no descriptor left.

@@ -25,6 +25,8 @@ pub enum Kind {
     RequestTimeout,
     /// No rule matches.
     NoRoute,
+    /// The connection is not one on which the host is served.
+    Misdirected,
     /// The host is not known and unknown hosts are refused.
     Blocked,
     /// The rule names a destination that does not exist.
@@ -76,6 +78,7 @@ impl Kind {
             Self::RequestTimeout => 408,
             Self::TargetTooLong => 414,
             Self::ExpectationFailed => 417,
+            Self::Misdirected => 421,
             Self::HeadTooLarge => 431,
             Self::DownstreamClosed => 499,
             Self::Internal => 500,
@@ -114,7 +117,8 @@ impl Kind {
             | Self::Internal
             | Self::Loop
             | Self::UpstreamProtocol => 13,
-            Self::Blocked
+            Self::Misdirected
+            | Self::Blocked
             | Self::NoCluster
             | Self::NoEndpoint
             | Self::Undecided
@@ -140,7 +144,7 @@ impl Kind {
             | Self::NotImplemented
             | Self::VersionNotSupported => Some(Flag::DownstreamProtocolError),
             Self::RequestTimeout => Some(Flag::StreamIdleTimeout),
-            Self::NoRoute => Some(Flag::NoRoute),
+            Self::NoRoute | Self::Misdirected => Some(Flag::NoRoute),
             Self::NoCluster => Some(Flag::NoCluster),
             Self::NoEndpoint => Some(Flag::NoHealthyUpstream),
             Self::Overflow => Some(Flag::UpstreamOverflow),
@@ -169,6 +173,7 @@ impl Kind {
             Self::VersionNotSupported => "version_not_supported",
             Self::RequestTimeout => "request_timeout",
             Self::NoRoute => "route_not_found",
+            Self::Misdirected => "misdirected_request",
             Self::Blocked => "host_blocked",
             Self::NoCluster => "cluster_not_found",
             Self::NoEndpoint => "no_healthy_upstream",
@@ -202,6 +207,7 @@ impl Kind {
             Self::VersionNotSupported => "version of HTTP not supported",
             Self::RequestTimeout => "request timeout",
             Self::NoRoute => "no route matches",
+            Self::Misdirected => "this connection does not serve the host: use another one",
             Self::Blocked => "host is not known to the mesh and egress is restricted to it",
             Self::NoCluster => "destination of the route does not exist",
             Self::NoEndpoint => "no healthy upstream",
@@ -239,6 +245,7 @@ impl Kind {
             | Self::VersionNotSupported
             | Self::RequestTimeout
             | Self::NoRoute
+            | Self::Misdirected
             | Self::Blocked
             | Self::NoCluster
             | Self::NoEndpoint

@@ -7,6 +7,7 @@
 
 mod authorization;
 mod failure;
+mod gateway;
 mod group;
 mod hook;
 mod identity;
@@ -21,12 +22,16 @@ mod route;
 mod service;
 mod sni;
 mod traffic;
+mod trust;
 
 pub use authorization::{
     Action as AuthorizationAction, Authorization, AuthorizationRule, Condition,
 };
 pub use authorization::{ConditionKey, Matchers, Operation, Principal, ServiceAccount, Source};
 pub use failure::{Failure, Flag, Flags, Kind};
+pub use gateway::{CertificateSource, ClientProof, Credential, Gateway, GatewayHost};
+pub use gateway::{GatewayProtocol, GatewayServer, Secret, ServerTls, ServerTlsMode, TlsVersion};
+pub use gateway::{covers, narrower};
 pub use group::{Probe, ProbeCheck, WorkloadGroup};
 pub use hook::{Attribute, Hook, HookAnswer, HookMode, HookStage};
 pub use identity::{Identity, InvalidIdentity};
@@ -43,3 +48,4 @@ pub use service::{ExportTo, Location, Protocol, Resolution, Service, ServicePort
 pub use sni::{MeshSni, NotMeshSni};
 pub use traffic::{ClientTls, ConnectionPool, H2Upgrade, LoadBalancer, OutlierDetection};
 pub use traffic::{Policy, Subset, TlsOrigination, TrafficPolicy};
+pub use trust::Trust;

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Authorization, PeerAuth, Retries, Route, Service, TrafficPolicy, Workload};
+use crate::{Authorization, Credential, Gateway, PeerAuth, Retries, Route, Service};
+use crate::{TrafficPolicy, Workload, WorkloadGroup};
 
 /// What a mesh is made of, as one revision.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -31,6 +32,19 @@ pub struct Mesh {
     /// Authorization.
     #[serde(default)]
     pub authorizations: Vec<Authorization>,
+    /// Gateways.
+    #[serde(default)]
+    pub gateways: Vec<Gateway>,
+    /// Certificates and keys of gateways.
+    #[serde(default)]
+    pub credentials: Vec<Credential>,
+    /// What workloads that register themselves have in common.
+    #[serde(default)]
+    pub workload_groups: Vec<WorkloadGroup>,
+    /// The hosts that were asked for, as they are called, when this is only the part of a mesh
+    /// that belongs to them; `None` when it is all that the node may see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Vec<String>>,
 }
 
 /// What holds for the whole mesh. Names and defaults are those of Istio's `MeshConfig`.

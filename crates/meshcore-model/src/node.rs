@@ -26,6 +26,10 @@ pub struct Node {
     pub ports: Vec<NodePort>,
     /// Where the sidecar listens.
     pub listen: Listen,
+    /// Whether the kernel redirects the connections of the application, and those to it, to the
+    /// sidecar.
+    #[serde(default)]
+    pub intercepted: bool,
 }
 
 /// A port of the application.
@@ -45,9 +49,15 @@ pub struct Listen {
     /// For the application's calls (15001).
     #[serde(default)]
     pub outbound: Option<SocketAddr>,
+    /// The same for the other family of addresses: IPv6, if `outbound` is IPv4.
+    #[serde(default)]
+    pub outbound_other: Option<SocketAddr>,
     /// For calls to the application (15006).
     #[serde(default)]
     pub inbound: Option<SocketAddr>,
+    /// The same for the other family of addresses.
+    #[serde(default)]
+    pub inbound_other: Option<SocketAddr>,
     /// For HBONE tunnels to the application (15008).
     #[serde(default)]
     pub hbone: Option<SocketAddr>,
@@ -60,4 +70,13 @@ pub struct Listen {
     /// Prometheus metrics (15090).
     #[serde(default)]
     pub metrics: Option<SocketAddr>,
+    /// Names of the mesh over DNS, by UDP and TCP (15053); loopback.
+    #[serde(default)]
+    pub dns: Option<SocketAddr>,
+    /// The same for the other family of addresses.
+    #[serde(default)]
+    pub dns_other: Option<SocketAddr>,
+    /// Servers of gateways (no default); `None` is no gateway.
+    #[serde(default)]
+    pub gateway: Option<IpAddr>,
 }

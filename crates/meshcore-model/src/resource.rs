@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Authorization, PeerAuth, Route, Service, Settings, TrafficPolicy, Workload, WorkloadGroup,
-};
+use crate::{Authorization, Credential, Gateway, PeerAuth, Route, Service, Settings};
+use crate::{TrafficPolicy, Trust, Workload, WorkloadGroup};
 
 /// One resource of the mesh. As JSON it is an object with one field, the kind in `snake_case`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +23,14 @@ pub enum Resource {
     PeerAuth(Box<PeerAuth>),
     /// Who may call.
     Authorization(Box<Authorization>),
+    /// Servers of gateways.
+    Gateway(Box<Gateway>),
+    /// A certificate and its key; only for gateways of its namespace.
+    Credential(Box<Credential>),
     /// What workloads that register themselves have in common.
     WorkloadGroup(Box<WorkloadGroup>),
+    /// Whom the mesh trusts.
+    Trust(Box<Trust>),
     /// The names of the resources that a key stands for, in order; none when there is nothing.
     Found(Vec<String>),
 }

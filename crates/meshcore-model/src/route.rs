@@ -358,6 +358,10 @@ pub struct TcpMatch {
     /// IPs or CIDRs of the destination.
     #[serde(default)]
     pub destination_subnets: Vec<String>,
+    /// Server names of TLS that is not ended here, of which one must be asked for; empty asks
+    /// for no TLS. May begin with `*.`, or be `*`.
+    #[serde(default)]
+    pub sni_hosts: Vec<String>,
     /// Port the connection was made to.
     #[serde(default)]
     pub port: Option<u16>,

@@ -25,6 +25,10 @@ pub struct Service {
     /// Virtual addresses, each an IP or a CIDR.
     #[serde(default)]
     pub addresses: Vec<String>,
+    /// Addresses that nobody gave it, by which clients that ask DNS and are redirected find it,
+    /// too. Nothing answers there.
+    #[serde(default)]
+    pub auto_addresses: Vec<String>,
     /// Whether it is part of the mesh.
     pub location: Location,
     /// How its endpoints are found.

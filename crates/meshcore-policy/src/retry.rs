@@ -59,6 +59,7 @@ fn retries_failure(policy: &RetryPolicy, kind: Kind, sent: bool) -> bool {
         | Kind::VersionNotSupported
         | Kind::RequestTimeout
         | Kind::NoRoute
+        | Kind::Misdirected
         | Kind::Blocked
         | Kind::NoCluster
         | Kind::NoEndpoint

@@ -20,7 +20,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mesh = serde_json::from_slice(&std::fs::read(mesh)?)?;
     let node = serde_json::from_slice(&std::fs::read(node)?)?;
     let workers = rest.first().map_or(Ok(1), |workers| workers.parse())?;
-    let options = Options { workers, drain: Duration::from_secs(5), version: "measure".into() };
+    let options = Options {
+        workers,
+        drain: Duration::from_secs(5),
+        version: "measure".into(),
+        discovery: None,
+    };
     let proxy = Proxy::start(&mesh, &node, Vec::new(), None, options, Arc::new(NoHooks), &[])?;
     let mut out = std::io::stdout();
     writeln!(out, "{}", serde_json::to_string(proxy.addresses())?)?;

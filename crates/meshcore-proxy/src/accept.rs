@@ -2,24 +2,28 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use meshcore_io::{SpareDescriptor, original_destination};
 use meshcore_model::{MeshSni, MtlsMode, Protocol};
-use meshcore_snapshot::InboundPort;
+use meshcore_snapshot::{InboundPort, Snapshot};
 use meshcore_telemetry::{Counter, Gauge, Labelled};
 use meshcore_tls::{ClientHello, Refusal, alpn, begins_as_handshake, client_hello};
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::{TlsAcceptor, TlsStream};
+use tokio_rustls::{TlsAcceptor, TlsStream, server};
 
 use crate::buffer::Buffer;
 use crate::client::{Client, Direction};
 use crate::detect::{Detected, detect};
-use crate::opaque::{serve_inbound, serve_outbound};
+use crate::gateway::enter;
+use crate::opaque::{serve_gateway, serve_inbound, serve_outbound};
 use crate::overload::is_refusing;
 use crate::serve_h1::serve_h1;
 use crate::serve_h2::serve_h2;
 use crate::stream::{Prefixed, Stream};
+use crate::timer::sleep;
 use crate::waits::{Wait, Waiting};
 use crate::worker::{Pinned, Worker};
 
@@ -29,24 +33,21 @@ pub(crate) enum Purpose {
     Outbound,
     Inbound,
     Hbone,
+    /// Servers of a gateway, at this address of the snapshot.
+    Gateway(SocketAddr),
 }
 
 /// Reason for a connection closed since it began with no version of HTTP.
 const NOT_HTTP: &str = "not HTTP";
 
 /// Limit for a TLS handshake.
-const HANDSHAKE_S: u64 = 10;
+pub(crate) const HANDSHAKE_S: u64 = 10;
 
 /// Pause after the system could not give us a connection, nor take it from the queue.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts connections for ever, each served by a task of its own.
 pub(crate) async fn accept_all(worker: Rc<Worker>, listener: Rc<TcpListener>, purpose: Purpose) {
-    let counter = match purpose {
-        Purpose::Outbound => Counter::OutboundConnections,
-        Purpose::Inbound => Counter::InboundConnections,
-        Purpose::Hbone => Counter::HboneConnections,
-    };
     let mut spare = SpareDescriptor::default();
     loop {
         spare.keep();
@@ -55,18 +56,7 @@ pub(crate) async fn accept_all(worker: Rc<Worker>, listener: Rc<TcpListener>, pu
                 worker.recorder.count(Counter::ConnectionsRefused, 1);
                 drop(refused);
             }
-            Ok((stream, peer)) => {
-                worker.recorder.count(counter, 1);
-                let wait = worker.waits.enter(); // now, so that a drain that begins waits for it
-                let serving = wait.serving();
-                let served = Served::begin(&worker);
-                let worker = Rc::clone(&worker);
-                let task = tokio::task::spawn_local(async move {
-                    serve(&worker, (stream, peer), purpose, &wait).await;
-                    drop(served);
-                });
-                serving.by(task.abort_handle());
-            }
+            Ok(accepted) => begin(&worker, accepted, purpose),
             // One connection that was gone before we looked is no reason to wait.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
             Err(error) if meshcore_io::lacks_descriptor(&error) => {
@@ -74,12 +64,39 @@ pub(crate) async fn accept_all(worker: Rc<Worker>, listener: Rc<TcpListener>, pu
                 if spare.refuse_one(&listener).await {
                     worker.recorder.count(Counter::ConnectionsRefused, 1);
                 } else {
-                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                    sleep(EXHAUSTED_PAUSE).await;
                 }
             }
-            Err(_for_now) => tokio::time::sleep(EXHAUSTED_PAUSE).await,
+            Err(_for_now) => sleep(EXHAUSTED_PAUSE).await,
         }
     }
+}
+
+/// Accepts what waits already, and nothing more.
+pub(crate) async fn accept_waiting(worker: &Rc<Worker>, listener: &TcpListener, purpose: Purpose) {
+    while let Some(Ok(accepted)) = meshcore_io::accept_waiting(listener).await {
+        begin(worker, accepted, purpose);
+    }
+}
+
+/// Serves a connection by a task of its own.
+fn begin(worker: &Rc<Worker>, (stream, peer): (TcpStream, SocketAddr), purpose: Purpose) {
+    let counter = match purpose {
+        Purpose::Outbound => Counter::OutboundConnections,
+        Purpose::Inbound => Counter::InboundConnections,
+        Purpose::Hbone => Counter::HboneConnections,
+        Purpose::Gateway(_) => Counter::GatewayConnections,
+    };
+    worker.recorder.count(counter, 1);
+    let wait = worker.waits.enter(); // now, so that a drain that begins waits for it
+    let serving = wait.serving();
+    let served = Served::begin(worker);
+    let worker = Rc::clone(worker);
+    let task = tokio::task::spawn_local(async move {
+        serve(&worker, (stream, peer), purpose, &wait).await;
+        drop(served);
+    });
+    serving.by(task.abort_handle());
 }
 
 /// A connection counts as open while this exists, also when its task panics.
@@ -108,11 +125,18 @@ async fn serve(
     wait: &Wait,
 ) {
     let Ok(local) = stream.local_addr() else { return };
-    let original = original_destination(&stream);
+    let original = original_destination(&stream).filter(|original| match purpose {
+        Purpose::Outbound => true,
+        // One to the listener itself, redirected or not, names no port of the application.
+        Purpose::Inbound | Purpose::Hbone => original.port() != local.port(),
+        // Clients mean the gateway, however they were led to it.
+        Purpose::Gateway(_) => false,
+    });
     let client = Client {
         direction: match purpose {
             Purpose::Outbound => Direction::Outbound,
             Purpose::Inbound | Purpose::Hbone => Direction::Inbound,
+            Purpose::Gateway(_) => Direction::Gateway,
         },
         peer,
         local,
@@ -120,10 +144,16 @@ async fn serve(
         identity: None,
         sni: None,
         port: 0,
+        entrance: None,
     };
     let stream = Stream::Tcp(stream);
     let accepted = match purpose {
-        Purpose::Outbound => Some(accept_outbound(worker, client, stream)),
+        Purpose::Outbound => {
+            if let Some(original) = original {
+                Box::pin(worker.discover_destination(original.ip())).await;
+            }
+            Some(accept_outbound(worker, client, stream))
+        }
         // Boxed one by one, so that what a stage alone needs is gone after it.
         Purpose::Inbound => match Box::pin(accept_inbound(worker, client, (stream, wait))).await {
             Some(Inbound::Mesh(hailed)) => Box::pin(accept_mtls(worker, hailed, wait)).await,
@@ -131,6 +161,7 @@ async fn serve(
             None => None,
         },
         Purpose::Hbone => return Box::pin(accept_hbone(worker, client, stream, wait)).await,
+        Purpose::Gateway(address) => Box::pin(enter(worker, (client, stream), address, wait)).await,
     };
     if let Some(accepted) = accepted {
         serve_accepted(worker, accepted, wait).await;
@@ -138,11 +169,11 @@ async fn serve(
 }
 
 /// A connection of which all is known but what is spoken.
-struct Accepted {
-    client: Client,
-    stream: Stream,
-    buffer: Buffer,
-    declared: Protocol,
+pub(crate) struct Accepted {
+    pub(crate) client: Client,
+    pub(crate) stream: Stream,
+    pub(crate) buffer: Buffer,
+    pub(crate) declared: Protocol,
 }
 
 fn accept_outbound(worker: &Worker, client: Client, stream: Stream) -> Box<Accepted> {
@@ -175,8 +206,7 @@ async fn accept_inbound(
     (stream, wait): (Stream, &Wait),
 ) -> Option<Inbound> {
     let snapshot = worker.snapshot();
-    let by_address = client.original.and_then(|address| snapshot.inbound.port(address.port()));
-    let port = by_address.or_else(|| snapshot.inbound.only());
+    let port = by_address(&client, &snapshot).or_else(|| only(&client, &snapshot));
     let mut buffer = Buffer::new();
     if port.is_some_and(passes_through) {
         let side = ((stream, buffer), Hello::Unread);
@@ -203,6 +233,25 @@ async fn accept_inbound(
         None => (client, Hello::None),
     };
     accept_plain(worker, client, port, ((stream, buffer), said)).map(Inbound::Other)
+}
+
+/// The port that a redirected connection was made to.
+fn by_address<'s>(client: &Client, snapshot: &'s Snapshot) -> Option<&'s InboundPort> {
+    client.original.and_then(|address| snapshot.inbound.redirected(address.port()))
+}
+
+/// The only port, unless the connection was made to another one.
+fn only<'s>(client: &Client, snapshot: &'s Snapshot) -> Option<&'s InboundPort> {
+    let is_other = snapshot.node.intercepted && client.original.is_some();
+    if is_other { None } else { snapshot.inbound.only() }
+}
+
+fn at_port(client: Client, port: &InboundPort) -> Client {
+    let number = match (port.number, client.original) {
+        (0, Some(original)) => original.port(),
+        (number, Some(_) | None) => number,
+    };
+    Client { port: number, ..client }
 }
 
 /// What the first bytes of a plain connection were.
@@ -233,7 +282,7 @@ fn is_ours(port: &InboundPort, hello: &ClientHello) -> bool {
 
 /// Why the first bytes of a connection cannot be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unread {
+pub(crate) enum Unread {
     /// The client has left.
     Gone,
     /// They begin a TLS ClientHello that is wrong, or not whole in time. It is not passed on: the
@@ -245,7 +294,7 @@ enum Unread {
 ///
 /// A client that is silent for too long is not TLS: it may wait for the server to speak. A hello
 /// has to be whole in the time of a handshake, however often the client says a byte of it.
-async fn read_hello(
+pub(crate) async fn read_hello(
     stream: &mut Stream,
     buffer: &mut Buffer,
     (wait, within_s): (&Wait, u64),
@@ -286,17 +335,17 @@ async fn accept_mtls(
     let Hailed { snapshot, client, stream, buffer } = *hailed;
     let side = ((stream, buffer), wait);
     let (stream, client) = secure(worker, client, side, alpn::INBOUND).await?;
-    let by_address = client.original.and_then(|address| snapshot.inbound.port(address.port()));
     let by_name = || {
         let name: MeshSni = client.sni.as_deref()?.parse().ok()?;
         snapshot.inbound.by_service(name.port, &name.host)
     };
-    let Some(port) = by_address.or_else(by_name).or_else(|| snapshot.inbound.only()) else {
+    let port = by_address(&client, &snapshot).or_else(by_name);
+    let Some(port) = port.or_else(|| only(&client, &snapshot)) else {
         worker.count_handshake_failed("unknown port");
         return None;
     };
     let declared = spoken(&stream, port);
-    let client = Client { port: port.number, ..client };
+    let client = at_port(client, port);
     Some(Box::new(Accepted { client, stream, buffer: Buffer::new(), declared }))
 }
 
@@ -329,7 +378,7 @@ fn accept_plain(
         (Hello::None, Protocol::Detect) if buffer.is_empty() => Protocol::Tcp,
         (Hello::None | Hello::Unread, declared) => declared,
     };
-    let client = Client { port: port.number, ..client };
+    let client = at_port(client, port);
     Some(Box::new(Accepted { client, stream, buffer, declared }))
 }
 
@@ -340,30 +389,17 @@ async fn accept_hbone(worker: &Rc<Worker>, client: Client, stream: Stream, wait:
 }
 
 /// The handshake as the server of the mesh's mutual TLS: who the client is.
-async fn secure(
+pub(crate) async fn secure(
     worker: &Rc<Worker>,
     client: Client,
-    ((stream, buffer), wait): ((Stream, Buffer), &Wait),
+    side: ((Stream, Buffer), &Wait),
     names: &[&[u8]],
 ) -> Option<(Stream, Client)> {
     let Some(tls) = &worker.shared.tls else {
         worker.count_handshake_failed("no certificate");
         return None;
     };
-    let config = tls.server_config(names).ok()?;
-    // Boxed, since a client may stop here: waiting moves it, and a future keeps what it has moved.
-    let accepting = Box::pin(TlsAcceptor::from(config).accept(Prefixed::new(buffer, stream)));
-    let stream = match wait.within(HANDSHAKE_S, Waiting::Busy, accepting).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            worker.count_handshake_failed(failed_because(&error));
-            return None;
-        }
-        Err(_interrupted) => {
-            worker.count_handshake_failed("timeout");
-            return None;
-        }
-    };
+    let stream = shake_hands(worker, side, tls.server_config(names).ok()?).await?;
     let connection = stream.get_ref().1;
     let sni = connection.server_name().map(Box::from);
     let identity = match tls.client_of(connection) {
@@ -376,6 +412,22 @@ async fn secure(
     worker.count_handshake(Counter::ServerHandshakes, connection);
     let stream = Stream::Tls(Box::new(TlsStream::Server(stream)));
     Some((stream, Client { identity: Some(identity), sni, ..client }))
+}
+
+/// The handshake as a server; `None` when it failed, which was counted.
+pub(crate) async fn shake_hands(
+    worker: &Worker,
+    ((stream, buffer), wait): ((Stream, Buffer), &Wait),
+    config: Arc<ServerConfig>,
+) -> Option<server::TlsStream<Prefixed>> {
+    // Boxed, since a client may stop here: waiting moves it, and a future keeps what it has moved.
+    let accepting = Box::pin(TlsAcceptor::from(config).accept(Prefixed::new(buffer, stream)));
+    match wait.within(HANDSHAKE_S, Waiting::Busy, accepting).await {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => worker.count_handshake_failed(failed_because(&error)),
+        Err(_interrupted) => worker.count_handshake_failed("timeout"),
+    }
+    None
 }
 
 /// Why a handshake failed, in a word.
@@ -427,6 +479,9 @@ async fn serve_accepted(worker: &Rc<Worker>, mut accepted: Box<Accepted>, wait: 
         }
         (Detected::Opaque, Direction::Outbound) => {
             Box::pin(serve_outbound(worker, &client, (stream, buffer))).await;
+        }
+        (Detected::Opaque, Direction::Gateway) => {
+            Box::pin(serve_gateway(worker, &client, (stream, buffer))).await;
         }
     }
 }

@@ -267,7 +267,8 @@ impl TelemetryBatch {
         let mut records = self.records.borrow_mut();
         records.push(RequestRecord {
             direction: match client.direction {
-                Direction::Outbound => "outbound",
+                // Source: a gateway reports as the source, in Istio's metrics too.
+                Direction::Outbound | Direction::Gateway => "outbound",
                 Direction::Inbound => "inbound",
             },
             method: text(head.method_bytes()),

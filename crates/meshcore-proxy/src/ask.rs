@@ -1,5 +1,7 @@
 //! Asks the hooks of a stage about a request.
 
+use std::sync::Arc;
+
 use meshcore_http::{RequestHead, ResponseHead};
 use meshcore_model::{Failure, HookStage, Kind};
 use meshcore_snapshot::SnapshotHook;
@@ -13,7 +15,7 @@ use crate::shape::apply_request_edits;
 #[derive(Debug)]
 pub(crate) enum Wish {
     Nothing,
-    Edits(Edits),
+    Edits(Arc<Edits>),
     RouteTo(RouteTo),
 }
 
@@ -69,9 +71,9 @@ impl Walk<'_> {
             return Ok(());
         }
         let snapshot = self.snapshot;
-        let host = exchange.head.host().to_ascii_lowercase();
         for hook in snapshot.hooks.of(stage) {
-            if !hook.meets(&host, exchange.head.path(), exchange.head.method_bytes()) {
+            let head = &*exchange.head;
+            if !hook.meets(head.host(), head.path(), head.method_bytes()) {
                 continue;
             }
             match self.ask(hook, port, exchange.head, None).await? {

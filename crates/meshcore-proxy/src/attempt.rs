@@ -27,6 +27,7 @@ use crate::route::Routed;
 use crate::shape::shape_response;
 use crate::sink::{H1Sink, H2Sink, Sink, TransferError, transfer};
 use crate::target::Target;
+use crate::timer::timeout;
 
 /// What one try needs to know.
 #[derive(Debug)]
@@ -212,7 +213,7 @@ where
     let awaited = pin!(await_head(answering, uploading, reply, head));
     match limit_ms {
         None => awaited.await,
-        Some(limit_ms) => tokio::time::timeout(Duration::from_millis(limit_ms), awaited)
+        Some(limit_ms) => timeout(Duration::from_millis(limit_ms), awaited)
             .await
             .map_err(|_late| Failure::because(Kind::UpstreamTimeout, "per try timeout"))?,
     }

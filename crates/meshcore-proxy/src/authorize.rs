@@ -2,8 +2,9 @@
 
 use meshcore_model::{Failure, HookStage, Kind};
 use meshcore_policy::{Verdict, authorize_http};
-use meshcore_snapshot::InboundPort;
+use meshcore_snapshot::AuthorizationTable;
 
+use crate::client::Direction;
 use crate::exchange::Exchange;
 use crate::pipeline::Walk;
 use crate::route::{Asked, Routed, To};
@@ -18,8 +19,9 @@ impl<'s> Authorized<'s> {
     }
 }
 
-/// Asks the native policy, then the hooks. What leaves the application is not judged here: the
-/// other side judges it, by an identity that it has verified.
+/// Asks the native policy, then the hooks; a gateway does so for whatever comes in. What leaves
+/// an application is not judged here: the other side judges it, by an identity that it has
+/// verified.
 ///
 /// # Errors
 ///
@@ -29,27 +31,30 @@ pub(crate) async fn authorize<'s>(
     routed: Routed<'s>,
     exchange: &mut Exchange<'_>,
 ) -> Result<Authorized<'s>, Failure> {
-    if let To::Application(port) = routed.to {
-        let verdict = judge(walk, port, exchange);
-        if !verdict.allowed {
-            return Err(Failure::because(Kind::Denied, reason(&verdict, port)));
+    let (table, peer) = match (&routed.to, walk.client.direction) {
+        (To::Application(port), _) => {
+            (&port.authorization, walk.client.as_peer(walk.snapshot, port))
         }
-        walk.ask_about_request(HookStage::Authorize, port.number, exchange).await?;
+        (_, Direction::Gateway) => {
+            let gateway = walk.snapshot.gateway.as_ref().ok_or(Kind::NoRoute)?;
+            (&gateway.authorization, walk.client.as_gateway_peer())
+        }
+        (_, Direction::Outbound | Direction::Inbound) => return Ok(Authorized(routed)),
+    };
+    let verdict = authorize_http(table, &Asked(exchange.head), &peer);
+    if !verdict.allowed {
+        return Err(Failure::because(Kind::Denied, reason(&verdict, table)));
     }
+    walk.ask_about_request(HookStage::Authorize, routed.port, exchange).await?;
     Ok(Authorized(routed))
 }
 
-fn judge<'s>(walk: &Walk<'_>, port: &'s InboundPort, exchange: &Exchange<'_>) -> Verdict<'s> {
-    let peer = walk.client.as_peer(walk.snapshot, port);
-    authorize_http(&port.authorization, &Asked(exchange.head), &peer)
-}
-
 /// Names what decided: the rule that denies, or the policies of which none allows.
-pub(crate) fn reason(verdict: &Verdict<'_>, port: &InboundPort) -> String {
+pub(crate) fn reason(verdict: &Verdict<'_>, table: &AuthorizationTable) -> String {
     if let Some(rule) = &verdict.by {
         return format!("{} rule {}", rule.origin, rule.index);
     }
     let policies: Vec<String> =
-        port.authorization.enforced.allow_policies.iter().map(ToString::to_string).collect();
+        table.enforced.allow_policies.iter().map(ToString::to_string).collect();
     format!("no rule allows it: {}", policies.join(", "))
 }

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
-use meshcore_io::Accepting;
+use meshcore_io::{Accepting, Datagrams};
 use meshcore_model::Listen;
 
 use crate::accept::Purpose;
 use crate::control::Page;
+use crate::gateway::PURPOSE;
 use crate::proxy::StartError;
 
 /// A listening socket that another process hands over. The descriptor stays with the caller.
@@ -26,9 +27,13 @@ pub(crate) type WorkerListeners = Vec<(Purpose, Accepting)>;
 pub(crate) struct Bound {
     pub(crate) workers: Vec<WorkerListeners>,
     pub(crate) pages: Vec<(Page, Accepting)>,
+    /// Where names are asked for, by UDP and TCP.
+    pub(crate) names: Vec<(Datagrams, Accepting)>,
     pub(crate) listen: Listen,
     /// The same sockets with their purposes, for the next process.
     pub(crate) kept: Vec<(&'static str, Accepting)>,
+    /// Sockets of a gateway that were taken over, by the address that documents say.
+    pub(crate) gateway: Vec<(SocketAddr, Accepting)>,
 }
 
 impl Bound {
@@ -43,30 +48,42 @@ impl Bound {
         workers: usize,
         taken: &[Taken],
     ) -> Result<Self, StartError> {
-        let mut taken = adopted(taken)?;
+        let (gateway, taken): (Vec<Taken>, Vec<Taken>) =
+            taken.iter().cloned().partition(|one| one.purpose.starts_with(PURPOSE));
+        let mut taken = adopted(&taken)?;
         let mut bound = Self {
             workers: (0..workers.max(1)).map(|_| Vec::new()).collect(),
             pages: Vec::new(),
-            listen: Listen::default(),
+            names: Vec::new(),
+            listen: Listen { gateway: wanted.gateway, ..Listen::default() },
             kept: Vec::new(),
+            gateway: gateway.iter().filter_map(of_gateway).collect(),
         };
         let mut of = |name, wanted| of_purpose(&mut taken, name, wanted);
         let outbound = of("outbound", wanted.outbound)?;
+        let outbound_other = of("outbound (other family)", wanted.outbound_other)?;
         let inbound = of("inbound", wanted.inbound)?;
+        let inbound_other = of("inbound (other family)", wanted.inbound_other)?;
         let hbone = of("HBONE", wanted.hbone)?;
         let admin = of("admin", wanted.admin)?;
         let health = of("health", wanted.health)?;
         let metrics = of("metrics", wanted.metrics)?;
+        let dns = of("DNS", wanted.dns)?;
+        let dns_other = of("DNS (other family)", wanted.dns_other)?;
         if let Some((purpose, socket)) = taken.pop() {
             let taken = local_addr(&purpose, &socket)?;
             return Err(StartError::Moved { purpose, taken, wanted: None });
         }
         bound.listen.outbound = bound.for_workers(outbound, Purpose::Outbound)?;
         bound.listen.inbound = bound.for_workers(inbound, Purpose::Inbound)?;
+        bound.listen.outbound_other = bound.for_workers(outbound_other, Purpose::Outbound)?;
+        bound.listen.inbound_other = bound.for_workers(inbound_other, Purpose::Inbound)?;
         bound.listen.hbone = bound.for_workers(hbone, Purpose::Hbone)?;
         bound.listen.admin = bound.for_control(admin, Page::Admin)?;
         bound.listen.health = bound.for_control(health, Page::Health)?;
         bound.listen.metrics = bound.for_control(metrics, Page::Metrics)?;
+        bound.listen.dns = bound.for_names(dns)?;
+        bound.listen.dns_other = bound.for_names(dns_other)?;
         Ok(bound)
     }
 
@@ -102,9 +119,30 @@ impl Bound {
 
     fn for_control(
         &mut self,
-        mut listener: Listener,
+        listener: Listener,
         page: Page,
     ) -> Result<Option<SocketAddr>, StartError> {
+        let Some((address, sockets)) = self.alone(listener)? else { return Ok(None) };
+        self.pages.extend(sockets.into_iter().map(|socket| (page, socket)));
+        Ok(Some(address))
+    }
+
+    /// The same number by UDP, which is bound anew: nothing waits there for long.
+    fn for_names(&mut self, listener: Listener) -> Result<Option<SocketAddr>, StartError> {
+        let purpose = listener.name;
+        let Some((address, sockets)) = self.alone(listener)? else { return Ok(None) };
+        for socket in sockets {
+            let failed = |error| StartError::Listen { purpose, address, error };
+            self.names.push((meshcore_io::receive(address).map_err(failed)?, socket));
+        }
+        Ok(Some(address))
+    }
+
+    /// The sockets for the control thread, with their address.
+    fn alone(
+        &mut self,
+        mut listener: Listener,
+    ) -> Result<Option<(SocketAddr, Vec<Accepting>)>, StartError> {
         let Some(mut address) = listener.address()? else { return Ok(None) };
         if listener.taken.is_empty() {
             let failed = |error| StartError::Listen { purpose: listener.name, address, error };
@@ -112,11 +150,10 @@ impl Bound {
             address = socket.local_addr().map_err(failed)?;
             listener.taken.push(socket);
         }
-        for socket in listener.taken.drain(..) {
-            self.keep(listener.name, address, &socket)?;
-            self.pages.push((page, socket));
+        for socket in &listener.taken {
+            self.keep(listener.name, address, socket)?;
         }
-        Ok(Some(address))
+        Ok(Some((address, listener.taken)))
     }
 
     fn keep(
@@ -146,6 +183,12 @@ impl Listener {
             None => Ok(self.wanted),
         }
     }
+}
+
+/// A socket of a gateway that still listens: one whose server was removed does not.
+fn of_gateway(taken: &Taken) -> Option<(SocketAddr, Accepting)> {
+    let address = taken.purpose.strip_prefix(PURPOSE)?.parse().ok()?;
+    Some((address, Accepting::adopt(taken.descriptor).ok()?))
 }
 
 /// The sockets behind descriptors, with their purposes.

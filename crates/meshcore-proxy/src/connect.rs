@@ -1,5 +1,6 @@
 //! A connection for one try: one that waits in the pool, or a new one.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::exchange::Exchange;
 use crate::h2_client::{H2Connection, H2Limits};
 use crate::pool::{H1Connection, Slot};
 use crate::target::Target;
+use crate::timer::timeout;
 use crate::worker::Worker;
 
 /// A connection to an upstream.
@@ -194,7 +196,7 @@ impl<'a> Plan<'a> {
         let open = Counted::begin(&worker.recorder, Gauge::UpstreamConnectionsOpen);
         let beginning = H2Connection::begin(stream, limits, worker.now_s(), (slot, open));
         let within = self.upstream.connect_within;
-        tokio::time::timeout(within, beginning).await.unwrap_or_else(|_late| {
+        timeout(within, pin!(beginning)).await.unwrap_or_else(|_late| {
             let cause = format!("{}: no HTTP/2 settings within {within:?}", self.upstream.dial);
             Err(Failure::because(Kind::UpstreamConnectTimeout, cause))
         })

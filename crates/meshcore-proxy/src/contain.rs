@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use meshcore_telemetry::{Counter, Recorder};
 
+use crate::timer::sleep;
+
 /// How long a loop pauses that panicked, so that one which does so each time costs little.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -36,7 +38,7 @@ pub(crate) async fn for_ever<F: Future<Output = ()>>(recorder: Recorder, begin: 
         if ended.is_some() {
             return;
         }
-        tokio::time::sleep(PAUSE).await;
+        sleep(PAUSE).await;
     }
 }
 

@@ -12,16 +12,18 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use meshcore_io::Accepting;
+use meshcore_io::{Accepting, Datagrams};
 use meshcore_telemetry::{Counter, Level, Recorder};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, watch};
 
 use crate::contain::for_ever;
+use crate::dns::Names;
 use crate::hooks::HookHost;
 use crate::overload::watch_memory;
-use crate::proxy::{Begun, Options, Phase, attached_or_tell, runtime_or_tell};
+use crate::proxy::{Begun, Options, Phase, attached_or_tell, datagrams_or_tell, runtime_or_tell};
 use crate::shared::Shared;
 
 pub(crate) use admin::Page;
@@ -115,9 +117,17 @@ impl Control {
     }
 
     /// All listening sockets with their purposes, once more.
-    pub(crate) fn sockets(&self) -> io::Result<Vec<(&'static str, OwnedFd)>> {
+    pub(crate) fn sockets(&self) -> io::Result<Vec<(String, OwnedFd)>> {
         let sockets = self.sockets.lock();
-        sockets.iter().map(|(purpose, one)| Ok((*purpose, one.try_clone()?.into()))).collect()
+        let own = sockets
+            .iter()
+            .map(|(purpose, one)| Ok(((*purpose).to_owned(), OwnedFd::from(one.try_clone()?))));
+        let mut all = own.collect::<io::Result<Vec<_>>>()?;
+        if *self.phase.borrow() == Phase::Serving {
+            let gateway = self.shared.listeners.sockets()?;
+            all.extend(gateway.into_iter().map(|(purpose, one)| (purpose, one.into())));
+        }
+        Ok(all)
     }
 
     /// Opens the access log's file by its name again.
@@ -179,6 +189,8 @@ impl Control {
             "services": snapshot.outbound.hosts().count(),
             "clusters": snapshot.clusters().count(),
             "certificate": describe::certificate(&self.shared),
+            "gateway": describe::gateway(&self.shared),
+            "control_plane": self.shared.discovery.as_ref().map(|discovery| discovery.status()),
         })
     }
 
@@ -208,6 +220,9 @@ fn seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// Sockets of the control thread: of its pages, and those where names are asked for.
+type Sockets = (Vec<(Page, Accepting)>, Vec<(Datagrams, Accepting)>);
+
 /// Starts the control thread.
 ///
 /// # Errors
@@ -215,17 +230,17 @@ fn seconds(at: SystemTime) -> u64 {
 /// The thread cannot be started.
 pub(crate) fn start(
     control: &Arc<Control>,
-    pages: Vec<(Page, Accepting)>,
+    sockets: Sockets,
     phase: watch::Receiver<Phase>,
     begun: Begun,
 ) -> io::Result<JoinHandle<()>> {
     let control = Arc::clone(control);
     std::thread::Builder::new().name("meshcore-control".into()).spawn(move || {
         let host = Arc::clone(&control.shared.hooks);
-        let mut work = Some((control, pages, phase, begun));
+        let mut work = Some((control, sockets, phase, begun));
         host.run_thread(&mut || {
-            if let Some((control, pages, phase, begun)) = work.take() {
-                run(control, pages, phase, begun);
+            if let Some((control, sockets, phase, begun)) = work.take() {
+                run(control, sockets, phase, begun);
             }
         });
     })
@@ -233,11 +248,13 @@ pub(crate) fn start(
 
 fn run(
     control: Arc<Control>,
-    pages: Vec<(Page, Accepting)>,
+    (pages, names): Sockets,
     mut phase: watch::Receiver<Phase>,
     begun: Begun,
 ) {
-    let Some(runtime) = runtime_or_tell(&begun) else { return };
+    let mut builder = Builder::new_current_thread();
+    builder.enable_time();
+    let Some(runtime) = runtime_or_tell(builder, &begun) else { return };
     runtime.block_on(async move {
         let recorder = control.shared.registry.recorder();
         for (page, listener) in pages {
@@ -245,6 +262,9 @@ fn run(
             let (control, listener) = (Arc::clone(&control), Rc::new(listener));
             let serving = move || http::serve_all(Arc::clone(&control), Rc::clone(&listener), page);
             tokio::task::spawn_local(for_ever(Recorder::clone(&recorder), serving));
+        }
+        if !serve_names(&control, &recorder, names, &begun) {
+            return;
         }
         drop(begun);
         let resolving = {
@@ -263,6 +283,7 @@ fn run(
             tokio::select! {
                 _tick = every.tick() => {
                     control.shared.free_retired();
+                    control.shared.terminations.refresh();
                     counted = control.count_changes(&recorder, counted);
                     if let Some(log) = &*control.shared.access.read() {
                         log.count_failures(&recorder);
@@ -281,6 +302,37 @@ fn run(
         }
     });
     runtime.shutdown_background(); // a look-up of a name may go on for long
+}
+
+/// Answers names until another process does; `false` when a socket cannot be used.
+fn serve_names(
+    control: &Arc<Control>,
+    recorder: &Recorder,
+    sockets: Vec<(Datagrams, Accepting)>,
+    begun: &Begun,
+) -> bool {
+    if sockets.is_empty() {
+        return true;
+    }
+    let names = Rc::new(Names::new(Arc::clone(&control.shared), Recorder::clone(recorder)));
+    for (datagrams, listener) in sockets {
+        let Some(socket) = datagrams_or_tell(datagrams, begun).map(Rc::new) else { return false };
+        let Some(listener) = attached_or_tell(listener, begun).map(Rc::new) else { return false };
+        let (control, names) = (Arc::clone(control), Rc::clone(&names));
+        let serving = move || {
+            let (control, names) = (Arc::clone(&control), Rc::clone(&names));
+            let (socket, listener) = (Rc::clone(&socket), Rc::clone(&listener));
+            async move {
+                tokio::select! {
+                    () = Rc::clone(&names).serve_udp(socket) => {}
+                    () = names.serve_tcp(listener) => {}
+                    () = control.handed_over() => {}
+                }
+            }
+        };
+        tokio::task::spawn_local(for_ever(Recorder::clone(recorder), serving));
+    }
+    true
 }
 
 impl Control {

@@ -1,22 +1,26 @@
 //! Making connections to upstreams.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use meshcore_io::{ConnectFrom, Keepalive};
 use meshcore_model::{Failure, Identity, Kind, TlsOrigination};
-use meshcore_snapshot::{ClusterId, EndpointAddress, EndpointId, Limits, Transport};
+use meshcore_snapshot::{ClusterId, EndpointAddress, EndpointId, InboundPort, Limits};
+use meshcore_snapshot::{Snapshot, Transport};
 use meshcore_telemetry::Counter;
 use meshcore_tls::{ClientPair, Expected, Originated, Origination, alpn};
 use rustls_pki_types::ServerName;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use crate::buffer::Buffer;
+use crate::client::Client;
 use crate::shared::Shared;
 use crate::stream::{Prefixed, Stream};
+use crate::timer::timeout;
 use crate::worker::Worker;
 
 /// What stands for an upstream in the pools.
@@ -29,7 +33,9 @@ pub(crate) enum UpstreamKey {
     /// The address that a client wanted, with the security of a cluster, and the host it has to
     /// prove to be (empty is none).
     Original(ClusterId, SocketAddr, Box<[u8]>),
-    /// An address without a cluster: the application, or where a client wanted to go.
+    /// The application: what is connected to it has passed its policies.
+    Application(SocketAddr),
+    /// An address without a cluster: where a client wanted to go.
     Address(EndpointAddress),
 }
 
@@ -53,7 +59,36 @@ pub(crate) enum Speaking {
     Opaque,
 }
 
+/// What our own connections to an application come from where they would be redirected: rules
+/// let these pass. The application sees them as the caller. Source: Istio's inbound passthrough.
+const TO_APPLICATION: (Ipv4Addr, Ipv6Addr) =
+    (Ipv4Addr::new(127, 0, 0, 6), Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6));
+
 impl Upstream {
+    /// The application beside us, at a port that a client came to.
+    ///
+    /// # Errors
+    ///
+    /// `Loop` when that is this sidecar.
+    pub(crate) fn application(
+        worker: &Worker,
+        client: &Client,
+        (snapshot, port): (&Snapshot, &InboundPort),
+        connect_within: Duration,
+    ) -> Result<Self, Failure> {
+        let address = client.application(port);
+        if port.number == 0 && worker.shared.is_own(address) {
+            return Err(Kind::Loop.into());
+        }
+        let from = match address {
+            _ if !snapshot.node.intercepted => ConnectFrom::Any,
+            SocketAddr::V4(_) => ConnectFrom::Address(TO_APPLICATION.0.into()),
+            SocketAddr::V6(_) => ConnectFrom::Address(TO_APPLICATION.1.into()),
+        };
+        let key = UpstreamKey::Application(address);
+        Ok(Self { key, from, ..Self::plain(address, connect_within) })
+    }
+
     /// An address without a cluster, in plain text.
     pub(crate) fn plain(address: SocketAddr, connect_within: Duration) -> Self {
         let address = EndpointAddress::Socket(address);
@@ -83,7 +118,7 @@ impl Upstream {
             let stream = self.open().await.map_err(|error| refused(&self.dial, &error))?;
             self.secure(worker, stream, speaking, host).await
         };
-        match tokio::time::timeout(self.connect_within, connecting).await {
+        match timeout(self.connect_within, pin!(connecting)).await {
             Ok(connected) => connected,
             Err(_elapsed) => {
                 let within = self.connect_within;

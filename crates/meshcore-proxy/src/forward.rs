@@ -1,13 +1,12 @@
 //! Stage: carry the request to where it goes, and the answer back.
 
 use std::pin::{Pin, pin};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use meshcore_model::{Failure, Flag, Kind};
 use meshcore_policy::{Outcome, backoff_ms, redirect_location, should_retry};
 use meshcore_snapshot::{EndpointId, RetryPolicy};
 use meshcore_telemetry::Counter;
-use tokio::time::Instant;
 
 use crate::answer::{Answer, respond};
 use crate::attempt::{Attempt, Tried};
@@ -19,6 +18,7 @@ use crate::replay::Replay;
 use crate::route::{Asked, Routed, To};
 use crate::shape::Shaped;
 use crate::target::Target;
+use crate::timer::{sleep, timeout_at};
 
 /// Carries the request and its answer.
 ///
@@ -46,7 +46,7 @@ async fn until<T>(
 ) -> Result<T, Failure> {
     match deadline {
         None => work.await,
-        Some(deadline) => tokio::time::timeout_at(deadline, work)
+        Some(deadline) => timeout_at(deadline, work)
             .await
             .unwrap_or_else(|_elapsed| Err(Kind::UpstreamTimeout.into())),
     }
@@ -187,7 +187,7 @@ impl Tries {
         self.retries = self.retries.saturating_add(1);
         walk.worker.recorder.count(Counter::Retries, 1);
         let wait_ms = backoff_ms(&self.policy, self.retries, walk.worker.random());
-        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        sleep(Duration::from_millis(wait_ms)).await;
         Ok(())
     }
 }

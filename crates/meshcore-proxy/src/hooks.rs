@@ -76,19 +76,19 @@ pub enum HookError {
     Down,
 }
 
-/// What a hook decided.
+/// What a hook decided. Changes are shared, since most hooks decide the same again and again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// No opinion: the next hook, or the native rules, decide.
     Abstain,
     /// Allowed, with changes to the request.
-    Allow(Edits),
+    Allow(Arc<Edits>),
     /// Refused.
     Deny(Denial),
     /// Sent to this host, subset, or both.
     RouteTo(RouteTo),
     /// Goes on with these changes.
-    Modify(Edits),
+    Modify(Arc<Edits>),
 }
 
 /// A header field: its name in lower case, its value.

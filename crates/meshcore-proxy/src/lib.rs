@@ -20,8 +20,11 @@ mod converse;
 mod counted;
 mod detect;
 mod dial;
+pub mod discovery;
+mod dns;
 mod exchange;
 mod forward;
+mod gateway;
 mod h2_client;
 pub mod hooks;
 mod opaque;
@@ -41,9 +44,12 @@ mod shared;
 mod sink;
 mod stream;
 mod target;
+mod timer;
 mod tunnel;
 mod waits;
 mod worker;
 
 pub use bind::Taken;
+#[doc(hidden)]
+pub use dns::message as dns_message;
 pub use proxy::{ApplyError, Options, Proxy, StartError};

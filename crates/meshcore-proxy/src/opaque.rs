@@ -22,10 +22,11 @@ use crate::overload::is_refusing;
 use crate::pool::H1Connection;
 use crate::serve_h1::linger;
 use crate::stream::{Conn, Stream};
+use crate::timer::timeout;
 use crate::tunnel::{Moved, TunnelStream, relay};
 use crate::worker::{Pinned, Worker};
 
-use open::{Opened, open_inbound, open_outbound, open_requested};
+use open::{Opened, open_gateway, open_inbound, open_outbound, open_requested};
 
 /// How often the bytes of a connection are counted while it is open. Source: Istio's
 /// `reportingInterval` for TCP.
@@ -59,8 +60,20 @@ pub(crate) async fn serve_inbound(
 ) {
     let snapshot = worker.snapshot();
     let started = Instant::now();
-    let Some(port) = snapshot.inbound.port(client.port) else { return };
+    let Some(port) = client.inbound_port(&snapshot) else { return };
     let opened = open_inbound(worker, client, &snapshot, port).await;
+    finish(worker, client, snapshot, (stream, buffer, started), opened).await;
+}
+
+/// Carries a connection to where the routes of a gateway lead, if policy allows it.
+pub(crate) async fn serve_gateway(
+    worker: &Rc<Worker>,
+    client: &Client,
+    (stream, buffer): (Stream, Buffer),
+) {
+    let snapshot = worker.snapshot();
+    let started = Instant::now();
+    let opened = open_gateway(worker, client, &snapshot).await;
     finish(worker, client, snapshot, (stream, buffer, started), opened).await;
 }
 
@@ -138,7 +151,7 @@ pub(crate) async fn accept_tunnel(
             drop(snapshot);
             serve_inner(worker, inner, stream).await;
         }
-        Direction::Outbound => {
+        Direction::Outbound | Direction::Gateway => {
             let opened = match open_requested(worker, client, &snapshot, head).await {
                 Ok(opened) => opened,
                 Err(failure) => {
@@ -232,7 +245,7 @@ async fn watch(
     let mut counted = (0_u64, 0_u64);
     let mut quiet = Duration::ZERO;
     loop {
-        let ended = tokio::time::timeout(look_every, relaying.as_mut()).await;
+        let ended = timeout(look_every, relaying.as_mut()).await;
         let now = (moved.sent.get(), moved.received.get());
         let sent = now.1.saturating_sub(counted.1);
         let received = now.0.saturating_sub(counted.0);
@@ -252,7 +265,9 @@ fn series(
     (opened, flags): (&Opened, Flags),
 ) -> TcpHandle {
     let (reporter, source) = match client.direction {
-        Direction::Outbound => (Reporter::Source, Arc::clone(&snapshot.workload)),
+        Direction::Outbound | Direction::Gateway => {
+            (Reporter::Source, Arc::clone(&snapshot.workload))
+        }
         Direction::Inbound => (Reporter::Destination, worker.peer_labels(snapshot, client)),
     };
     worker.recorder.tcp_series(&TcpKey {

@@ -6,7 +6,7 @@
 //! the same line, with different ends.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,11 +19,12 @@ use crate::authorize::authorize;
 use crate::client::Client;
 use crate::contain::poll_contained;
 use crate::counted::Counted;
+use crate::discovery::Answer;
 use crate::exchange::{After, Exchange};
 use crate::forward::forward;
 use crate::overload::is_refusing;
 use crate::record::Record;
-use crate::route::route;
+use crate::route::{Way, route};
 use crate::shape::shape;
 use crate::worker::Worker;
 
@@ -37,7 +38,8 @@ pub(crate) async fn carry(
     let _active = Counted::begin(&worker.recorder, Gauge::RequestsActive);
     let mut record = Record::open(exchange.head, client);
     let ended = {
-        let mut walk = Walk { worker, client, snapshot: &snapshot, record: &mut record };
+        let record = &mut record;
+        let mut walk = Walk { worker, client, snapshot: &snapshot, record, questions: 0 };
         let mut stages = pin!(walk.all_stages(exchange));
         poll_fn(|cx| poll_contained(&worker.recorder, stages.as_mut(), cx)).await
     };
@@ -68,6 +70,8 @@ pub(crate) struct Walk<'w> {
     pub(crate) client: &'w Client,
     pub(crate) snapshot: &'w Arc<Snapshot>,
     pub(crate) record: &'w mut Record,
+    /// How often a control plane was asked for what the snapshot does not know.
+    pub(crate) questions: u8,
 }
 
 impl Walk<'_> {
@@ -77,10 +81,33 @@ impl Walk<'_> {
             exchange.reply.close();
             return Err(Kind::Overload.into());
         }
-        let routed = route(self, snapshot, exchange).await?;
+        let routed = match route(self, snapshot, exchange).await? {
+            Way::To(routed) => routed,
+            Way::Asked(answer) => return self.discover(answer, exchange).await,
+        };
         self.record.port = routed.port;
         let authorized = authorize(self, routed, exchange).await?;
         let shaped = shape(self, authorized, exchange).await?;
         forward(self, shaped, exchange).await
+    }
+
+    /// Begins again with what is in force once the control plane has answered.
+    fn discover<'s>(
+        &'s mut self,
+        answer: Answer,
+        exchange: &'s mut Exchange<'_>,
+    ) -> Pin<Box<dyn Future<Output = Result<After, Failure>> + 's>> {
+        Box::pin(async move {
+            answer.wait().await;
+            let snapshot = self.worker.snapshot();
+            let mut again = Walk {
+                worker: self.worker,
+                client: self.client,
+                snapshot: &snapshot,
+                record: &mut *self.record,
+                questions: self.questions,
+            };
+            again.all_stages(exchange).await
+        })
     }
 }

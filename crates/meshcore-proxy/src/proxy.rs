@@ -1,5 +1,6 @@
 //! The data plane of one process: started, changed, drained and ended from outside.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -8,13 +9,13 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use meshcore_io::Accepting;
+use meshcore_io::{Accepting, Datagrams};
 use meshcore_model::{Hook, Listen, Mesh, Node};
 use meshcore_snapshot::{Rejected, Snapshot, Stale};
 use meshcore_telemetry::{Level, Registry, RegistryOptions, TextFormat, Totals};
 use meshcore_tls::{Materials, MeshTls, MeshTlsOptions};
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 
@@ -22,8 +23,11 @@ use crate::accept::accept_all;
 use crate::access::AccessLog;
 use crate::bind::{Bound, Taken, WorkerListeners};
 use crate::control::{self, Control};
+use crate::discovery::Discovery;
+use crate::gateway::{Listeners, keep_listening};
 use crate::hooks::HookHost;
 use crate::shared::{Refused, Shared};
+use crate::timer;
 use crate::worker::Worker;
 
 /// How the data plane runs.
@@ -35,6 +39,8 @@ pub struct Options {
     pub drain: Duration,
     /// Version, for `istio_build` and the admin page.
     pub version: String,
+    /// Who knows more of the mesh; `None` when what is applied is all of it.
+    pub discovery: Option<Arc<dyn Discovery>>,
 }
 
 /// What a process is told to do.
@@ -64,6 +70,9 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// A listener of a gateway cannot be opened.
+    #[error("{0}")]
+    Gateway(String),
     /// A socket that was handed over cannot be used.
     #[error("{purpose} socket that was handed over: {error}")]
     Taken {
@@ -103,6 +112,9 @@ pub enum ApplyError {
     /// Something newer is in force.
     #[error(transparent)]
     Stale(#[from] Stale),
+    /// A listener of a gateway cannot be opened.
+    #[error("{0}")]
+    Gateway(String),
     /// The access log that it asks for cannot be written.
     #[error("access log: {0}")]
     AccessLog(io::Error),
@@ -113,6 +125,7 @@ impl From<Refused> for ApplyError {
         match refused {
             Refused::Rejected(rejected) => Self::Rejected(rejected),
             Refused::Stale(stale) => Self::Stale(stale),
+            Refused::Listen(error) => Self::Gateway(error.to_string()),
         }
     }
 }
@@ -154,7 +167,18 @@ impl Proxy {
         registry.set(Level::ConfigRevision, i64::try_from(mesh.revision).unwrap_or(i64::MAX));
         let tls = materials.map(|materials| MeshTls::new(materials, MeshTlsOptions::default()));
         let listen = bound.listen.clone();
-        let shared = Arc::new(Shared::new((snapshot, hooks), tls, registry, host, listen));
+        let listeners = Listeners::new(options.workers, std::mem::take(&mut bound.gateway));
+        let open =
+            listeners.prepare(&snapshot).map_err(|error| StartError::Gateway(error.to_string()))?;
+        let gateway = snapshot.gateway.clone();
+        let listen = (listen, listeners);
+        let mut shared = Shared::new((snapshot, hooks), tls, registry, host, listen);
+        shared.discovery.clone_from(&options.discovery);
+        let shared = Arc::new(shared);
+        if let Some(gateway) = &gateway {
+            shared.terminations.prepare(gateway);
+        }
+        shared.listeners.publish(open);
         *shared.access.write() = access;
         let (phase, watched) = watch::channel(Phase::Serving);
         let within = options.drain;
@@ -162,11 +186,12 @@ impl Proxy {
         let proxy = Self { shared, control, listen: bound.listen, threads: Mutex::new(Vec::new()) };
         let (begun, beginnings) = mpsc::channel();
         // Dropped when one fails, which ends those that were started.
-        for worker in bound.workers.drain(..) {
+        for (position, worker) in bound.workers.drain(..).enumerate() {
             let phase = (watched.clone(), within);
-            proxy.keep(start_worker(&proxy.shared, worker, phase, begun.clone()))?;
+            let own = (position, worker);
+            proxy.keep(start_worker(&proxy.shared, own, phase, begun.clone()))?;
         }
-        proxy.keep(control::start(&proxy.control, bound.pages, watched, begun))?;
+        proxy.keep(control::start(&proxy.control, (bound.pages, bound.names), watched, begun))?;
         while let Ok(began) = beginnings.recv() {
             began.map_err(StartError::Thread)?;
         }
@@ -247,6 +272,12 @@ impl Proxy {
         self.shared.registry.totals()
     }
 
+    /// What the services have carried for the application since the start, by host: requests,
+    /// connections and bytes together, which only grow while it is called.
+    pub fn carried(&self) -> HashMap<String, u64> {
+        self.shared.registry.carried()
+    }
+
     /// What people are to be told that has happened since the last call: a line each.
     pub fn take_notices(&self) -> Vec<String> {
         self.shared.overload.take_notices()
@@ -268,7 +299,7 @@ impl Proxy {
     /// # Errors
     ///
     /// Descriptors are used up.
-    pub fn sockets(&self) -> io::Result<Vec<(&'static str, OwnedFd)>> {
+    pub fn sockets(&self) -> io::Result<Vec<(String, OwnedFd)>> {
         self.control.sockets()
     }
 
@@ -300,7 +331,7 @@ impl Drop for Proxy {
 
 fn start_worker(
     shared: &Arc<Shared>,
-    listeners: WorkerListeners,
+    listeners: (usize, WorkerListeners),
     (phase, within): (watch::Receiver<Phase>, Duration),
     begun: Begun,
 ) -> io::Result<JoinHandle<()>> {
@@ -323,15 +354,18 @@ fn start_worker(
 pub(crate) type Begun = mpsc::Sender<io::Result<()>>;
 
 /// A runtime for this thread alone, or the news that there is none.
-pub(crate) fn runtime_or_tell(begun: &Begun) -> Option<LocalRuntime> {
-    let mut builder = Builder::new_current_thread();
-    let runtime = builder.enable_io().enable_time().build_local(LocalOptions::default());
-    told(runtime, begun)
+pub(crate) fn runtime_or_tell(mut builder: Builder, begun: &Begun) -> Option<LocalRuntime> {
+    told(builder.enable_io().build_local(LocalOptions::default()), begun)
 }
 
 /// The listener as part of this thread's runtime, or the news that it cannot be.
 pub(crate) fn attached_or_tell(listener: Accepting, begun: &Begun) -> Option<TcpListener> {
     told(listener.attach(), begun)
+}
+
+/// The same for UDP.
+pub(crate) fn datagrams_or_tell(datagrams: Datagrams, begun: &Begun) -> Option<UdpSocket> {
+    told(datagrams.attach(), begun)
 }
 
 fn told<T>(result: io::Result<T>, begun: &Begun) -> Option<T> {
@@ -349,13 +383,15 @@ impl Drop for WorkerEnded {
 
 fn run_worker(
     shared: Arc<Shared>,
-    listeners: WorkerListeners,
+    (position, listeners): (usize, WorkerListeners),
     (phase, within): (watch::Receiver<Phase>, Duration),
     seed: u64,
     begun: Begun,
 ) {
-    let Some(runtime) = runtime_or_tell(&begun) else { return };
+    let builder = Builder::new_current_thread(); // without timers, which a worker has itself
+    let Some(runtime) = runtime_or_tell(builder, &begun) else { return };
     runtime.block_on(async move {
+        let Some(_timers) = told(timer::open(), &begun) else { return };
         let worker = Worker::new(shared, seed);
         let mut accepting = Vec::new();
         for (purpose, listener) in listeners {
@@ -367,6 +403,7 @@ fn run_worker(
                 }),
             );
         }
+        accepting.push(worker.spawn_for_ever(move |worker| keep_listening(worker, position)));
         drop(begun);
         let ticking = worker.spawn_for_ever(Worker::tick);
         let yielding = worker.spawn_for_ever(Worker::yield_connections);

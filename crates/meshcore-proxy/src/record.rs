@@ -123,7 +123,7 @@ impl Record {
         let took = self.started.elapsed();
         let peer;
         let (reporter, source, destination) = match client.direction {
-            Direction::Outbound => {
+            Direction::Outbound | Direction::Gateway => {
                 let destination = self.destination.as_ref().unwrap_or(&worker.unknown_workload);
                 (Reporter::Source, &snapshot.workload, destination)
             }

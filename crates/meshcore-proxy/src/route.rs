@@ -1,10 +1,11 @@
 //! Stage: where does the request go?
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meshcore_http::{Method, RequestHead};
+use meshcore_http::{Method, RequestHead, Scheme};
 use meshcore_model::{Failure, HookStage, Kind, OutboundPolicy};
 use meshcore_policy::{Matched, normalize_path, select_route};
 use meshcore_snapshot::{Authority, Cluster, InboundPort, Lookup, Redirect, Rule, RuleAction};
@@ -12,9 +13,12 @@ use meshcore_snapshot::{Snapshot, VirtualHost, WeightedDestination};
 
 use crate::ask::{Wish, misplaced};
 use crate::client::Direction;
+use crate::discovery::{Answer, MAX_QUESTIONS};
 use crate::exchange::Exchange;
+use crate::gateway::find_host;
 use crate::hooks::RouteTo;
 use crate::pipeline::Walk;
+use crate::timer::timeout;
 
 /// A request that has somewhere to go.
 #[derive(Debug)]
@@ -24,6 +28,15 @@ pub(crate) struct Routed<'s> {
     pub(crate) matched: Option<Matched<'s>>,
     /// Port the request was sent to.
     pub(crate) port: u16,
+}
+
+/// What routing came to.
+#[derive(Debug)]
+pub(crate) enum Way<'s> {
+    /// It is known where the request goes.
+    To(Routed<'s>),
+    /// The control plane was asked: the request is routed again when it has answered.
+    Asked(Answer),
 }
 
 /// Where a request goes.
@@ -87,11 +100,12 @@ pub(crate) async fn route<'s>(
     walk: &mut Walk<'_>,
     snapshot: &'s Snapshot,
     exchange: &mut Exchange<'_>,
-) -> Result<Routed<'s>, Failure> {
+) -> Result<Way<'s>, Failure> {
     normalize(snapshot, exchange.head)?;
     match walk.client.direction {
-        Direction::Inbound => route_inbound(walk, snapshot),
+        Direction::Inbound => route_inbound(walk, snapshot).map(Way::To),
         Direction::Outbound => route_outbound(walk, snapshot, exchange.head).await,
+        Direction::Gateway => route_gateway(walk, snapshot, exchange.head).await,
     }
 }
 
@@ -116,7 +130,7 @@ fn normalize(snapshot: &Snapshot, head: &mut RequestHead) -> Result<(), Failure>
 
 fn route_inbound<'s>(walk: &mut Walk<'_>, snapshot: &'s Snapshot) -> Result<Routed<'s>, Failure> {
     let number = walk.client.port;
-    let port = snapshot.inbound.port(number).ok_or_else(|| {
+    let port = walk.client.inbound_port(snapshot).ok_or_else(|| {
         Failure::because(Kind::NoRoute, format!("port {number} is not one of this workload"))
     })?;
     walk.record.service = Some(Arc::clone(&port.service));
@@ -125,22 +139,53 @@ fn route_inbound<'s>(walk: &mut Walk<'_>, snapshot: &'s Snapshot) -> Result<Rout
     Ok(Routed { to: To::Application(port), matched: None, port: number })
 }
 
+async fn route_gateway<'s>(
+    walk: &mut Walk<'_>,
+    snapshot: &'s Snapshot,
+    head: &mut RequestHead,
+) -> Result<Way<'s>, Failure> {
+    let is_tls = walk.client.entrance.as_ref().is_some_and(|entrance| entrance.is_tls());
+    head.set_scheme(if is_tls { Scheme::Https } else { Scheme::Http }); // whatever it says itself
+    let found = find_host(walk.client, snapshot, head)?;
+    let way = route_to_service(walk, snapshot, head, found).await?;
+    if let Way::To(Routed { to: To::Cluster(cluster, _), .. }) = way {
+        walk.record.service = Some(Arc::clone(&cluster.service));
+    }
+    Ok(way)
+}
+
 async fn route_outbound<'s>(
     walk: &mut Walk<'_>,
     snapshot: &'s Snapshot,
     head: &RequestHead,
-) -> Result<Routed<'s>, Failure> {
+) -> Result<Way<'s>, Failure> {
     match snapshot.outbound.http(head.authority(), walk.client.original) {
         Lookup::Found { vhost, port } => {
             walk.record.service = Some(Arc::clone(&vhost.service));
             route_to_service(walk, snapshot, head, (vhost, port)).await
         }
-        Lookup::Unknown { port } | Lookup::UnknownPort { port, .. } => {
-            pass_through(walk, snapshot, head, port).await
+        Lookup::Unknown { port } => match walk.ask_control_plane(head.authority()) {
+            Some(answer) => Ok(Way::Asked(answer)),
+            None => pass_through(walk, snapshot, head, port).await.map(Way::To),
+        },
+        Lookup::UnknownPort { port, .. } => {
+            pass_through(walk, snapshot, head, port).await.map(Way::To)
         }
         Lookup::Malformed => {
             Err(Failure::because(Kind::BadRequest, "authority is not host[:port]"))
         }
+    }
+}
+
+impl Walk<'_> {
+    /// Asks the control plane for a host that the snapshot does not know. `None` when there is
+    /// nothing to wait for.
+    fn ask_control_plane(&mut self, authority: &[u8]) -> Option<Answer> {
+        if self.questions >= MAX_QUESTIONS {
+            return None;
+        }
+        self.questions = self.questions.saturating_add(1);
+        self.worker.ask_authority(authority)
     }
 }
 
@@ -149,9 +194,9 @@ async fn route_to_service<'s>(
     snapshot: &'s Snapshot,
     head: &RequestHead,
     (vhost, port): (&'s VirtualHost, u16),
-) -> Result<Routed<'s>, Failure> {
-    if let Some(cluster) = ask_hooks(walk, snapshot, head, (vhost, port)).await? {
-        return Ok(Routed { to: To::Cluster(cluster, None), matched: None, port });
+) -> Result<Way<'s>, Failure> {
+    if let Some(way) = ask_hooks(walk, snapshot, head, (vhost, port)).await? {
+        return Ok(way);
     }
     let matched = select_route(vhost, port, &Asked(head)).ok_or(Kind::NoRoute)?;
     let rule = matched.rule;
@@ -166,7 +211,7 @@ async fn route_to_service<'s>(
             To::Cluster(snapshot.cluster(cluster), Some(chosen))
         }
     };
-    Ok(Routed { to, matched: Some(matched), port })
+    Ok(Way::To(Routed { to, matched: Some(matched), port }))
 }
 
 /// Asks the hooks that choose destinations; the first with an opinion decides.
@@ -175,21 +220,26 @@ async fn ask_hooks<'s>(
     snapshot: &'s Snapshot,
     head: &RequestHead,
     (vhost, port): (&'s VirtualHost, u16),
-) -> Result<Option<&'s Arc<Cluster>>, Failure> {
+) -> Result<Option<Way<'s>>, Failure> {
     if snapshot.hooks.of(HookStage::Route).is_empty() {
         return Ok(None);
     }
-    let host = head.host().to_ascii_lowercase();
-    let (path, method) = (head.path(), head.method_bytes());
-    for hook in snapshot.hooks.for_request(HookStage::Route, &host, path, method) {
+    let (host, path, method) = (head.host(), head.path(), head.method_bytes());
+    for hook in snapshot.hooks.for_request(HookStage::Route, host, path, method) {
         match walk.ask(hook, port, head, None).await? {
             Wish::Nothing => {}
             Wish::Edits(_) => return Err(misplaced(hook)),
             Wish::RouteTo(wanted) => {
                 walk.record.route = Some(Arc::from(hook.hook.name.as_str()));
-                return find_cluster(snapshot, vhost, port, &wanted)
-                    .map(Some)
-                    .ok_or_else(|| no_such_cluster(&hook.hook.name, &wanted));
+                if let Some(cluster) = find_cluster(snapshot, vhost, port, &wanted) {
+                    let to = To::Cluster(cluster, None);
+                    return Ok(Some(Way::To(Routed { to, matched: None, port })));
+                }
+                let host = wanted.host.as_deref().map(str::as_bytes);
+                return match host.and_then(|host| walk.ask_control_plane(host)) {
+                    Some(answer) => Ok(Some(Way::Asked(answer))),
+                    None => Err(no_such_cluster(&hook.hook.name, &wanted)),
+                };
             }
         }
     }
@@ -266,8 +316,8 @@ pub(crate) async fn resolve_host(
         return Ok(SocketAddr::new(address, port));
     }
     let unknown = |cause: String| Failure::because(Kind::NoEndpoint, cause);
-    let looking = tokio::time::timeout(LOOK_UP_WITHIN, tokio::net::lookup_host((host, port)));
-    let addresses: Vec<SocketAddr> = looking
+    let looking = tokio::net::lookup_host((host, port));
+    let addresses: Vec<SocketAddr> = timeout(LOOK_UP_WITHIN, pin!(looking))
         .await
         .map_err(|_late| unknown(format!("{host}: no answer within {LOOK_UP_WITHIN:?}")))?
         .map_err(|error| unknown(format!("{host}: {error}")))?

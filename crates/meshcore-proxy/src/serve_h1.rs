@@ -1,5 +1,6 @@
 //! A client's HTTP/1 connection: requests one after the other.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::recycle::Recycled;
 use crate::reply::{H1Reply, Reply};
 use crate::route::is_tunnel;
 use crate::stream::{Conn, Stream};
+use crate::timer::timeout;
 use crate::waits::{Interrupted, Wait, Waiting};
 use crate::worker::Worker;
 
@@ -225,7 +227,7 @@ pub(crate) async fn linger(conn: &Conn, buffer: &mut Buffer) {
             }
         }
     };
-    let _late = tokio::time::timeout(LINGER, reading).await;
+    let _late = timeout(LINGER, pin!(reading)).await;
 }
 
 #[cfg(test)]

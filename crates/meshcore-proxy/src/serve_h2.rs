@@ -26,6 +26,7 @@ use crate::recycle::Recycled;
 use crate::reply::{H2Reply, Reply};
 use crate::route::is_tunnel;
 use crate::stream::Prefixed;
+use crate::timer::timeout;
 use crate::waits::{Interrupted, Wait, Waiting};
 use crate::worker::Worker;
 
@@ -82,7 +83,7 @@ pub(crate) async fn serve_h2(
             Poll::Ready(Ok(())) | Poll::Pending => closed.map(|_ended| ()),
         }
     });
-    let _late = tokio::time::timeout(PREFACE, rest).await;
+    let _late = timeout(PREFACE, pin!(rest)).await;
 }
 
 /// Says and hears the first bytes of HTTP/2; `None` when they do not come.
@@ -101,16 +102,13 @@ async fn begin(stream: Prefixed) -> Option<(Requests, Drain<Prefixed>)> {
     let handshake = builder.handshake::<_, Bytes>(io);
     let mut handshake = pin!(handshake);
     // The preface of the server is held back like all else, and has to be written.
-    let begun = tokio::time::timeout(
-        PREFACE,
-        poll_fn(|cx| {
-            let begun = handshake.as_mut().poll(cx);
-            match drain.poll_drain(cx) {
-                Poll::Ready(_) | Poll::Pending => begun,
-            }
-        }),
-    );
-    let connection = begun.await.ok()?.ok()?;
+    let begun = poll_fn(|cx| {
+        let begun = handshake.as_mut().poll(cx);
+        match drain.poll_drain(cx) {
+            Poll::Ready(_) | Poll::Pending => begun,
+        }
+    });
+    let connection = timeout(PREFACE, pin!(begun)).await.ok()?.ok()?;
     Some((connection, drain))
 }
 

@@ -12,9 +12,11 @@ use crate::ask::{Wish, misplaced};
 use crate::authorize::Authorized;
 use crate::client::Direction;
 use crate::exchange::Exchange;
+use crate::gateway::tell_client;
 use crate::hooks::{Denial, Edits};
 use crate::pipeline::Walk;
 use crate::route::{Routed, To};
+use crate::timer::sleep;
 use crate::worker::Worker;
 
 /// A request as it is forwarded. Only this stage makes one.
@@ -56,6 +58,7 @@ pub(crate) async fn shape<'s>(
             exchange.head.fields.remove(Known::XForwardedClientCert);
             exchange.head.fields.remove(Known::XEnvoyOriginalPath);
         }
+        Direction::Gateway => tell_client(walk.client, exchange.head)?,
     }
     edit_request(&routed, exchange.head)?;
     walk.ask_about_request(HookStage::OnRequest, routed.port, exchange).await?;
@@ -66,7 +69,7 @@ async fn suffer(walk: &mut Walk<'_>, fault: &Fault) -> Result<(), Failure> {
     let injection = inject(fault, || walk.worker.random());
     if let Some(delay_ms) = injection.delay_ms {
         walk.record.flag(Flag::DelayInjected);
-        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        sleep(Duration::from_millis(delay_ms)).await;
     }
     let denial = match injection.abort {
         None => return Ok(()),
@@ -255,10 +258,9 @@ pub(crate) async fn shape_response(
         return Ok(None);
     }
     let snapshot = walk.snapshot;
-    let host = request.host().to_ascii_lowercase();
     let mut body = None;
     for hook in snapshot.hooks.of(HookStage::OnResponse) {
-        if !hook.meets(&host, request.path(), request.method_bytes()) {
+        if !hook.meets(request.host(), request.path(), request.method_bytes()) {
             continue;
         }
         match walk.ask(hook, routed.port, request, Some(response)).await? {
@@ -270,7 +272,7 @@ pub(crate) async fn shape_response(
                         .set_status(status)
                         .map_err(|bad| Failure::because(Kind::Internal, bad.reason()))?;
                 }
-                body = edits.body.or(body);
+                body = edits.body.clone().or(body);
             }
             Wish::RouteTo(_) => return Err(misplaced(hook)),
         }

@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 
 use crate::access::AccessLog;
 use crate::control::with_first_answers;
+use crate::discovery::Discovery;
+use crate::gateway::{ListenError, Listeners, Terminations};
 use crate::hooks::HookHost;
 use crate::overload::Overload;
 use crate::pool::Usage;
@@ -26,8 +28,14 @@ pub(crate) struct Shared {
     /// Our certificate and whom we trust; `None` speaks plain text alone.
     pub(crate) tls: Option<Arc<MeshTls>>,
     pub(crate) originator: Originator,
+    /// TLS that ends at a gateway.
+    pub(crate) terminations: Terminations,
+    /// Listeners of a gateway.
+    pub(crate) listeners: Listeners,
     pub(crate) registry: Registry,
     pub(crate) hooks: Arc<dyn HookHost>,
+    /// Who knows more of the mesh; `None` when all of it is in the snapshot.
+    pub(crate) discovery: Option<Arc<dyn Discovery>>,
     pub(crate) access: RwLock<Option<Arc<AccessLog>>>,
     /// Where we listen.
     pub(crate) listen: Listen,
@@ -58,6 +66,8 @@ pub(crate) enum Refused {
     Rejected(#[from] Rejected),
     #[error(transparent)]
     Stale(#[from] Stale),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
 }
 
 impl Shared {
@@ -66,15 +76,18 @@ impl Shared {
         tls: Option<Arc<MeshTls>>,
         registry: Registry,
         hooks: Arc<dyn HookHost>,
-        listen: Listen,
+        (listen, listeners): (Listen, Listeners),
     ) -> Self {
         let (cell, writer) = SnapshotCell::new(snapshot.0);
         Self {
             cell,
             tls,
             originator: Originator::new(),
+            terminations: Terminations::default(),
+            listeners,
             registry,
             hooks,
+            discovery: None,
             access: RwLock::new(None),
             listen,
             overload: Overload::default(),
@@ -107,8 +120,13 @@ impl Shared {
             return Err(E::from(Refused::Stale(stale)));
         }
         let snapshot = with_first_answers(snapshot);
+        let listeners = self.listeners.prepare(&snapshot).map_err(|error| E::from(error.into()))?;
         before_store()?;
+        if let Some(gateway) = &snapshot.gateway {
+            self.terminations.prepare(gateway);
+        }
         let retired = change.writer.store(snapshot).map_err(|stale| E::from(stale.into()))?;
+        self.listeners.publish(listeners);
         change.hooks = hooks;
         drop(change);
         self.retire(retired);
@@ -161,16 +179,21 @@ impl Shared {
     /// Whether connecting to `address` would come back to us.
     pub(crate) fn is_own(&self, address: SocketAddr) -> bool {
         let listen = &self.listen;
+        let others = [listen.outbound_other, listen.inbound_other];
         [listen.outbound, listen.inbound, listen.hbone]
             .into_iter()
+            .chain(others)
             .flatten()
             .any(|own| leads_to(address, own, self.cell.load().node.address))
+            || self.listeners.has(address)
     }
 
     /// Whether `address` is where our application's calls come in.
     pub(crate) fn is_own_outbound(&self, address: SocketAddr) -> bool {
-        let own = self.listen.outbound;
-        own.is_some_and(|own| leads_to(address, own, self.cell.load().node.address))
+        [self.listen.outbound, self.listen.outbound_other]
+            .into_iter()
+            .flatten()
+            .any(|own| leads_to(address, own, self.cell.load().node.address))
     }
 
     /// Uses a new certificate from now on.

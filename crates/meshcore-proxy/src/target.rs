@@ -71,7 +71,9 @@ impl<'s> Target<'s> {
         match routed.to {
             To::Cluster(cluster, _) => Self::of_cluster(walk, cluster, (host, tried)),
             To::Application(port) => {
-                let upstream = Upstream::plain(port.application, APPLICATION_CONNECT_WITHIN);
+                let (snapshot, within) = (walk.snapshot, APPLICATION_CONNECT_WITHIN);
+                let upstream =
+                    Upstream::application(walk.worker, walk.client, (snapshot, port), within)?;
                 let protocol = match port.protocol {
                     Protocol::Http => UpstreamProtocol::Http1,
                     Protocol::Http2 | Protocol::Grpc => UpstreamProtocol::Http2,

@@ -1,6 +1,7 @@
 //! A worker: one thread with its own listeners, pools, buffers and counters.
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ use crate::overload::{Pressure, pressure};
 use crate::pool::{Full, Pools, Usage};
 use crate::proxy::Phase;
 use crate::shared::Shared;
+use crate::timer::{sleep, timeout};
 use crate::waits::Waits;
 
 /// What a worker has for itself. Only its own thread touches it.
@@ -178,6 +180,9 @@ impl Worker {
         if let Some(known) = known {
             return Arc::clone(known);
         }
+        if let Some(discovery) = &self.shared.discovery {
+            discovery.ask_peer(client.peer.ip());
+        }
         let mut strangers = self.strangers.borrow_mut();
         if let Some(known) = strangers.get(identity) {
             return Arc::clone(known);
@@ -254,14 +259,14 @@ impl Worker {
         }
         self.waits.drain();
         let open = self.waits.len();
-        let draining = async {
+        let draining = pin!(async {
             while self.waits.len() > 0 {
-                tokio::time::sleep(DRAIN_POLL).await;
+                sleep(DRAIN_POLL).await;
                 self.waits.drain();
             }
-        };
+        });
         tokio::select! {
-            _late = tokio::time::timeout(within, draining) => {}
+            _late = timeout(within, draining) => {}
             _stopped = phase.wait_for(|phase| *phase == Phase::Stopped) => {}
         }
         let cut = self.waits.len();
@@ -281,10 +286,7 @@ impl Worker {
 
     /// Looks after everything that has a time limit, once a second, for ever.
     pub(crate) async fn tick(self: Rc<Self>) {
-        let mut every = tokio::time::interval(Duration::from_secs(1));
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            every.tick().await;
             let now_s = self.started.elapsed().as_secs();
             self.waits.tick(now_s);
             self.pools.sweep(now_s, self.shared.trust_epoch());
@@ -295,6 +297,7 @@ impl Worker {
             drop(self.snapshot());
             self.access.flush(&self);
             self.telemetry.flush(&self);
+            sleep(Duration::from_secs(1)).await;
         }
     }
 
@@ -326,7 +329,7 @@ impl Worker {
             } else {
                 trim_pool(0);
                 release_free_memory();
-                tokio::time::sleep(RELIEF_PAUSE).await;
+                sleep(RELIEF_PAUSE).await;
             }
         }
     }
@@ -346,7 +349,7 @@ impl Worker {
             UpstreamKey::Endpoint(id) | UpstreamKey::Host(id, _) => living.contains(id),
             // What the cluster asks for may have changed, and nothing says so.
             UpstreamKey::Original(..) => false,
-            UpstreamKey::Address(_) => true,
+            UpstreamKey::Application(_) | UpstreamKey::Address(_) => true,
         });
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use meshcore_model::HookStage;
 use meshcore_proxy::hooks::{Decision, Denial, Edits, HookError, RouteTo};
+use parking_lot::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyString, PyType};
+use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
 
 /// Longest text of an error or of junk that is repeated to others, in characters.
 const MAX_SHOWN: usize = 500;
@@ -27,6 +28,17 @@ const FRAMING: [&[u8]; 9] = [
     b"upgrade",
 ];
 
+/// What one hook allowed last, with the tuples that it was read from. Most hooks return one decision
+/// again and again, and a tuple of texts does not change.
+#[derive(Default)]
+pub(crate) struct LastAllowed(Mutex<Option<Arc<Allowed>>>);
+
+struct Allowed {
+    set: Py<PyTuple>,
+    remove: Py<PyTuple>,
+    edits: Arc<Edits>,
+}
+
 /// The decisions of `meshcore.plugin.decisions`, looked up once.
 struct Vocabulary {
     allow: Py<PyAny>,
@@ -39,15 +51,26 @@ struct Vocabulary {
     modify_type: Py<PyType>,
 }
 
-/// The decision that a hook of this stage returned.
+/// The decision that a hook of this stage returned; `last` is for this hook alone.
 ///
 /// # Errors
 ///
 /// [`HookError::Nonsense`] when it is none, or none for this stage.
-pub(crate) fn decision(stage: HookStage, value: &Bound<'_, PyAny>) -> Result<Decision, HookError> {
+pub(crate) fn decision(
+    stage: HookStage,
+    last: &LastAllowed,
+    value: &Bound<'_, PyAny>,
+) -> Result<Decision, HookError> {
     let words = Vocabulary::of(value.py()).map_err(|error| raised(value.py(), &error))?;
+    if let Some(edits) = last.recall(words, value) {
+        return Ok(Decision::Allow(edits));
+    }
     match known(words, value).map_err(|error| raised(value.py(), &error))? {
-        Some(decision) if is_for(stage, &decision) => check(stage, &decision).map(|()| decision),
+        Some(decision) if is_for(stage, &decision) => {
+            check(stage, &decision)?;
+            last.keep(value, &decision);
+            Ok(decision)
+        }
         None if value.is_none() && stage != HookStage::Authorize => Ok(Decision::Abstain),
         _ => Err(HookError::Nonsense(format!("{}, {}", shown(value), expected(stage)))),
     }
@@ -101,7 +124,7 @@ pub(crate) fn raised(py: Python<'_>, error: &PyErr) -> HookError {
 fn known(words: &Vocabulary, value: &Bound<'_, PyAny>) -> PyResult<Option<Decision>> {
     let py = value.py();
     if value.is(&words.allow) {
-        return Ok(Some(Decision::Allow(Edits::default())));
+        return Ok(Some(Decision::Allow(Arc::default())));
     }
     if value.is(&words.abstain) {
         return Ok(Some(Decision::Abstain));
@@ -116,7 +139,7 @@ fn known(words: &Vocabulary, value: &Bound<'_, PyAny>) -> PyResult<Option<Decisi
     }
     let kind = value.get_type();
     Ok(if kind.is(&words.allow_type) {
-        Some(Decision::Allow(header_edits(value)?))
+        Some(Decision::Allow(header_edits(value)?.into()))
     } else if kind.is(&words.abstain_type) {
         Some(Decision::Abstain)
     } else if kind.is(&words.deny_type) {
@@ -133,7 +156,7 @@ fn known(words: &Vocabulary, value: &Bound<'_, PyAny>) -> PyResult<Option<Decisi
             reason: text(value, intern!(py, "reason"))?.unwrap_or_else(|| "".into()),
         }))
     } else if kind.is(&words.modify_type) {
-        Some(Decision::Modify(message_edits(value)?))
+        Some(Decision::Modify(message_edits(value)?.into()))
     } else {
         None
     })
@@ -221,6 +244,37 @@ fn bytes(text: &Bound<'_, PyString>) -> PyResult<Box<[u8]>> {
     Ok(encoded.cast::<PyBytes>()?.as_bytes().into())
 }
 
+// === impl LastAllowed ===
+
+impl LastAllowed {
+    /// What an `Allow` of the same tuples changed, which was checked then.
+    fn recall(&self, words: &Vocabulary, value: &Bound<'_, PyAny>) -> Option<Arc<Edits>> {
+        if !value.get_type().is(&words.allow_type) {
+            return None;
+        }
+        // Not locked while Python may run, which may wait for another thread that wants the lock.
+        let last = self.0.lock().clone()?;
+        let py = value.py();
+        let is_same = |name, tuple: &Py<PyTuple>| value.getattr(name).is_ok_and(|it| it.is(tuple));
+        (is_same(intern!(py, "set_headers"), &last.set)
+            && is_same(intern!(py, "remove_headers"), &last.remove))
+        .then(|| Arc::clone(&last.edits))
+    }
+
+    fn keep(&self, value: &Bound<'_, PyAny>, decision: &Decision) {
+        let Decision::Allow(edits) = decision else { return };
+        let py = value.py();
+        let tuple = |name| Some(value.getattr(name).ok()?.cast_into_exact().ok()?.unbind());
+        if let Some(set) = tuple(intern!(py, "set_headers"))
+            && let Some(remove) = tuple(intern!(py, "remove_headers"))
+        {
+            let now = Arc::new(Allowed { set, remove, edits: Arc::clone(edits) });
+            let before = self.0.lock().replace(now);
+            drop(before);
+        }
+    }
+}
+
 // === impl Vocabulary ===
 
 impl Vocabulary {
@@ -256,12 +310,12 @@ mod tests {
             let name: Box<[u8]> = name.as_bytes().into();
             let set = Edits { set: vec![(name.clone(), (*b"1").into())], ..Edits::default() };
             let remove = Edits { remove: vec![name], ..Edits::default() };
-            for edits in [set, remove] {
+            for edits in [set, remove].map(Arc::new) {
                 assert!(check(HookStage::OnRequest, &Decision::Modify(edits.clone())).is_err());
                 assert!(check(HookStage::Authorize, &Decision::Allow(edits)).is_err());
             }
         }
         let edits = Edits { remove: vec![(*b"Content-Language").into()], ..Edits::default() };
-        assert!(check(HookStage::OnRequest, &Decision::Modify(edits)).is_ok());
+        assert!(check(HookStage::OnRequest, &Decision::Modify(edits.into())).is_ok());
     }
 }

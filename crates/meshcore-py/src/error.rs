@@ -1,11 +1,13 @@
 //! Errors of the data plane as Python's exceptions. They are defined in `meshcore.errors`, so
 //! that Python can raise them too.
 
+use meshcore_discovery::certificates::EnrolError;
 use meshcore_discovery::server::UpdateError;
 use meshcore_model::InvalidIdentity;
 use meshcore_proxy::{ApplyError, StartError};
 use meshcore_tls::MaterialsError;
 use meshcore_tls::ca::CaError;
+use meshcore_tls::store::StoreError;
 use pyo3::prelude::*;
 
 use crate::control_plane::ControlStartError;
@@ -21,8 +23,10 @@ mod imported {
     import_exception!(meshcore.errors, StaleRevision);
     import_exception!(meshcore.errors, StartFailed);
     import_exception!(meshcore.errors, UndeclaredAttribute);
+    import_exception!(meshcore.errors, Unreachable);
 }
 
+use imported::Unreachable;
 use imported::{CertificateError, NativeError, SnapshotRejected, StaleRevision, StartFailed};
 pub(crate) use imported::{PluginError, RequestGone, UndeclaredAttribute};
 
@@ -46,6 +50,9 @@ pub(crate) enum Error {
     /// There are no descriptors for the sockets that are to be handed over.
     #[error("the sockets cannot be handed over: {0}")]
     Sockets(std::io::Error),
+    /// The thread of the client of a control plane cannot be started.
+    #[error("the client of the control plane does not start: {0}")]
+    Client(std::io::Error),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
@@ -60,6 +67,10 @@ pub(crate) enum Error {
     Authority(#[from] CaError),
     #[error(transparent)]
     Identity(#[from] InvalidIdentity),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
 }
 
 impl From<Error> for PyErr {
@@ -68,7 +79,7 @@ impl From<Error> for PyErr {
         match error {
             Error::Json { .. }
             | Error::Start(StartError::Rejected(_))
-            | Error::Apply(ApplyError::Rejected(_))
+            | Error::Apply(ApplyError::Rejected(_) | ApplyError::Gateway(_))
             | Error::Update(UpdateError::Refused { .. }) => SnapshotRejected::new_err(text),
             Error::Update(UpdateError::Stale { offered, current }) => {
                 StaleRevision::new_err((offered, current))
@@ -79,14 +90,19 @@ impl From<Error> for PyErr {
             Error::Control(_)
             | Error::Start(
                 StartError::Listen { .. }
+                | StartError::Gateway(_)
                 | StartError::Taken { .. }
                 | StartError::Moved { .. }
                 | StartError::AccessLog(_)
                 | StartError::Thread(_),
-            ) => StartFailed::new_err(text),
-            Error::Materials(_) | Error::Authority(_) | Error::Identity(_) => {
-                CertificateError::new_err(text)
-            }
+            )
+            | Error::Client(_) => StartFailed::new_err(text),
+            Error::Materials(_)
+            | Error::Authority(_)
+            | Error::Identity(_)
+            | Error::Store(_)
+            | Error::Enrol(EnrolError::Refused(_)) => CertificateError::new_err(text),
+            Error::Enrol(EnrolError::Unreachable(_)) => Unreachable::new_err(text),
             Error::Forked
             | Error::Stopped
             | Error::Sockets(_)

@@ -14,6 +14,7 @@ mod event_loop;
 mod exposition;
 mod fork;
 mod gate;
+mod mailbox;
 mod pace;
 mod policy;
 mod pressure;
@@ -56,7 +57,6 @@ use crate::hooks::gate::Gate;
 use crate::hooks::pressure::Pressure;
 use crate::hooks::process::Call;
 use crate::hooks::queue::{Job, Queue};
-use crate::hooks::reply::Reply;
 use crate::hooks::scrape::Scrape;
 use crate::hooks::slot::{Role, Slot};
 use crate::hooks::table::{Table, processes_of};
@@ -211,7 +211,8 @@ impl PyHooks {
         }
     }
 
-    /// Puts a call where a thread that may run it finds it; `false` when there is no room.
+    /// Puts a call where a thread that may run it finds it, which the queue's bell wakes; `false`
+    /// when there is no room.
     fn enqueue(&self, job: Job, now_ns: u64) -> bool {
         self.watch.attend(now_ns);
         match job.entry.hook.mode {
@@ -305,6 +306,7 @@ impl HookHost for PyHooks {
             SLOT.set(slot.clone());
             LOOP.set(&run_once, || py.detach(|| LOOP.with(|run| run())));
             SLOT.set(None);
+            mailbox::close();
             let is_mine = |known: &Arc<Slot>| slot.as_ref().is_some_and(|s| Arc::ptr_eq(known, s));
             self.slots.lock().retain(|known| !is_mine(known));
         });
@@ -312,10 +314,11 @@ impl HookHost for PyHooks {
     }
 
     fn call_now(&self, hook: &Hook, view: &View<'_>) -> Option<Result<Decision, HookError>> {
-        let entry = self.table.find(hook.id)?;
+        let entries = self.table.entries();
+        let entry = entries.get(&hook.id)?;
         let now_ns = self.now_ns();
         if entry.breaker.is_open(now_ns / 1_000_000) {
-            return Some(refused(&entry));
+            return Some(refused(entry));
         }
         if hook.mode != HookMode::Inline
             || !entry.pace.is_short(now_ns)
@@ -323,16 +326,18 @@ impl HookHost for PyHooks {
         {
             return None;
         }
-        let slot = SLOT.with_borrow(Clone::clone)?;
-        let Some(_inside) = self.gate.enter_soon(self.has_many_processors) else {
-            count(&self.gate_misses);
-            return None;
-        };
-        if !entry.breaker.lets_through(now_ns / 1_000_000) {
-            return Some(refused(&entry));
-        }
-        self.watch.attend(now_ns);
-        self.call_inline(&entry, view, &slot)
+        SLOT.with_borrow(|slot| {
+            let slot = slot.as_ref()?;
+            let Some(_inside) = self.gate.enter_soon(self.has_many_processors) else {
+                count(&self.gate_misses);
+                return None;
+            };
+            if !entry.breaker.lets_through(now_ns / 1_000_000) {
+                return Some(refused(entry));
+            }
+            self.watch.attend(now_ns);
+            self.call_inline(entry, view, slot, now_ns)
+        })
     }
 
     fn call_later(&self, hook: &Arc<Hook>, facts: Facts) -> Option<PendingDecision> {
@@ -344,14 +349,15 @@ impl HookHost for PyHooks {
             let _ = answer.send(refused(&entry));
             return Some(pending);
         }
-        let reply = Reply::Worker(answer);
+        let host = self.me.upgrade()?;
+        let (callee, reply) = (Arc::clone(&entry), mailbox::reply_to(&host, answer));
         let is_taken = match &entry.outside {
-            Some((process, place)) => self.me.upgrade().is_some_and(|host| {
-                let (entry, place) = (Arc::clone(&entry), *place);
-                process.call(Call { host, entry, place, facts, reply })
-            }),
-            None => self.enqueue(Job { entry: Arc::clone(&entry), facts, reply }, now_ns),
+            Some((process, place)) => {
+                process.call(Call { host, entry: callee, place: *place, facts, reply })
+            }
+            None => self.enqueue(Job { entry: callee, facts, reply }, now_ns),
         };
+        mailbox::has_called();
         if !is_taken {
             count(&entry.counts.overloads);
             self.record(&entry, true, now_ns);

@@ -8,6 +8,9 @@ mod answer;
 mod attribute;
 mod authority;
 mod control_plane;
+mod control_state;
+mod discovery;
+mod enrolment;
 mod error;
 mod hooks;
 mod materials;
@@ -31,6 +34,12 @@ mod _native {
     use super::authority::{Authority, Issued, new_csr};
     #[pymodule_export]
     use super::control_plane::ControlPlane;
+    #[pymodule_export]
+    use super::control_state::ControlState;
+    #[pymodule_export]
+    use super::discovery::Discovery;
+    #[pymodule_export]
+    use super::enrolment::{Credentials, Enrolment};
     #[pymodule_export]
     use super::materials::Materials;
     #[pymodule_export]

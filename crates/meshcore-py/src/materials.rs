@@ -14,6 +14,10 @@ pub(crate) struct Materials(meshcore_tls::Materials);
 // === impl Materials ===
 
 impl Materials {
+    pub(crate) fn from_native(materials: meshcore_tls::Materials) -> Self {
+        Self(materials)
+    }
+
     pub(crate) fn to_native(&self) -> meshcore_tls::Materials {
         self.0.clone()
     }

@@ -14,6 +14,7 @@ use pyo3::types::PyBytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::discovery::Discovery;
 use crate::error::{Error, PluginError};
 use crate::hooks::{Callee, PyHooks};
 use crate::materials::Materials;
@@ -99,11 +100,14 @@ impl Hooks {
 impl Proxy {
     /// Binds, starts all threads, and returns when it accepts. The first three arguments are
     /// JSON; `sockets` are those that are taken over, as pairs of a purpose and a descriptor,
-    /// which stays open.
+    /// which stays open. With `discovery`, the mesh is only a part, and hosts that are not in it
+    /// are asked for.
     #[new]
-    #[pyo3(signature = (mesh, node, options, hooks = None, materials = None, sockets = Vec::new()))]
+    #[pyo3(signature = (
+        mesh, node, options, hooks = None, materials = None, sockets = Vec::new(), discovery = None
+    ))]
     #[expect(clippy::needless_pass_by_value, reason = "owned, to go where Python is not")]
-    #[expect(clippy::too_many_arguments, reason = "six, and the interpreter")]
+    #[expect(clippy::too_many_arguments, reason = "seven, and the interpreter")]
     fn new(
         py: Python<'_>,
         mesh: PyBackedBytes,
@@ -112,6 +116,7 @@ impl Proxy {
         hooks: Option<&Hooks>,
         materials: Option<&Materials>,
         sockets: Vec<(String, i32)>,
+        discovery: Option<&Discovery>,
     ) -> PyResult<Self> {
         let options: OptionsModel = read("options", options)?;
         let host = PyHooks::new(false);
@@ -126,6 +131,7 @@ impl Proxy {
         let materials = materials.map(Materials::to_native);
         let taken = sockets.into_iter().map(|(purpose, descriptor)| Taken { purpose, descriptor });
         let taken: Vec<_> = taken.collect();
+        let on_demand = discovery.map(Discovery::on_demand);
         let started = py.detach(|| {
             let start = || -> Result<_, Error> {
                 let (mesh, node): (Mesh, Node) = (read("mesh", &mesh)?, read("node", &node)?);
@@ -133,6 +139,7 @@ impl Proxy {
                     workers: options.workers,
                     drain: Duration::from_millis(options.drain_ms),
                     version: options.version,
+                    discovery: on_demand,
                 };
                 let host = Arc::clone(&host) as Arc<dyn HookHost>;
                 Ok(meshcore_proxy::Proxy::start(
@@ -141,8 +148,12 @@ impl Proxy {
             };
             start().inspect_err(|_| host.stop(HOOKS_WITHIN))
         })?;
+        let started = Arc::new(started);
+        if let Some(discovery) = discovery {
+            discovery.follow(&started);
+        }
         Ok(Self {
-            running: Mutex::new(Some(Arc::new(started))),
+            running: Mutex::new(Some(started)),
             hooks: host,
             hook_ids: Mutex::new(ids),
             process: std::process::id(),
@@ -162,8 +173,20 @@ impl Proxy {
         let applied =
             py.detach(|| -> Result<u64, Error> { Ok(proxy.apply(&read("mesh", &mesh)?, models)?) });
         if let Some(hooks) = hooks {
-            self.change_hooks(hooks.ids(), applied.is_ok());
+            self.settle_hooks(hooks.ids(), applied.is_ok());
         }
+        let_go(py, proxy);
+        Ok(applied?)
+    }
+
+    /// Puts other hooks in force, with the mesh that `discovery` holds; returns its revision.
+    fn change_hooks(&self, py: Python<'_>, hooks: &Hooks, discovery: &Discovery) -> PyResult<u64> {
+        let proxy = self.running()?;
+        self.hooks.add(py, hooks.callees(py))?;
+        let (in_force, models) = (Arc::clone(&proxy), hooks.hooks.clone());
+        let applied = discovery.with(py, move |held| in_force.apply(&held.mesh(), Some(models)));
+        let applied = applied.and_then(|applied| Ok(applied?));
+        self.settle_hooks(hooks.ids(), applied.is_ok());
         let_go(py, proxy);
         Ok(applied?)
     }
@@ -231,7 +254,7 @@ impl Proxy {
     }
 
     /// All listening sockets, as pairs of a purpose and a descriptor, which the caller closes.
-    fn sockets(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, i32)>> {
+    fn sockets(&self, py: Python<'_>) -> PyResult<Vec<(String, i32)>> {
         let sockets = self.read(py, meshcore_proxy::Proxy::sockets)?.map_err(Error::Sockets)?;
         Ok(sockets.into_iter().map(|(purpose, one)| (purpose, one.into_raw_fd())).collect())
     }
@@ -289,7 +312,7 @@ impl Proxy {
     }
 
     /// After a change: the hooks of before are forgotten, or else the new ones.
-    fn change_hooks(&self, ids: Vec<u32>, are_in_force: bool) {
+    fn settle_hooks(&self, ids: Vec<u32>, are_in_force: bool) {
         let mut in_force = self.hook_ids.lock();
         if are_in_force {
             self.hooks.retire_others(&ids);
@@ -350,6 +373,6 @@ fn wait_until(
     }
 }
 
-fn read<T: DeserializeOwned>(what: &'static str, json: &[u8]) -> Result<T, Error> {
+pub(crate) fn read<T: DeserializeOwned>(what: &'static str, json: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(json).map_err(|error| Error::Json { what, error })
 }

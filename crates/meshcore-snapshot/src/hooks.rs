@@ -58,7 +58,7 @@ impl Hooks {
         }
     }
 
-    /// The hooks of a stage that a request meets. `host` is without its port and in lower case.
+    /// The hooks of a stage that a request meets. `host` is without its port.
     pub fn for_request<'a>(
         &'a self,
         stage: HookStage,
@@ -71,7 +71,7 @@ impl Hooks {
 }
 
 impl SnapshotHook {
-    /// Whether a request meets the hook. `host` is without its port and in lower case.
+    /// Whether a request meets the hook. `host` is without its port.
     pub fn meets(&self, host: &[u8], path: &[u8], method: &[u8]) -> bool {
         let hook = &self.hook;
         (self.hosts.is_empty() || self.hosts.iter().any(|filter| filter.is_match(host)))
@@ -94,8 +94,11 @@ impl HostFilter {
 
     fn is_match(&self, host: &[u8]) -> bool {
         match self {
-            Self::Exact(exact) => host == &**exact,
-            Self::Suffix(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
+            Self::Exact(exact) => host.eq_ignore_ascii_case(exact),
+            Self::Suffix(suffix) => {
+                let front = host.len().saturating_sub(suffix.len());
+                front > 0 && host.get(front..).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+            }
             Self::Any => true,
         }
     }
@@ -140,7 +143,8 @@ mod tests {
                 .collect()
         };
         assert_eq!(met(HookStage::Authorize, "reviews.prod", "/a/1", "GET"), [0, 1, 2]);
-        assert_eq!(met(HookStage::Authorize, "reviews.prod", "/a/1", "POST"), [0, 1]);
+        assert_eq!(met(HookStage::Authorize, "Reviews.PROD", "/a/1", "POST"), [0, 1]);
+        assert_eq!(met(HookStage::Authorize, "other.Prod", "/a", "GET"), [0, 2]);
         assert_eq!(met(HookStage::Authorize, ".prod", "/b", "POST"), [0, 3]);
         assert_eq!(met(HookStage::Authorize, "other", "/", "GET"), [0]);
         assert!(met(HookStage::Route, "reviews.prod", "/a", "GET").is_empty());

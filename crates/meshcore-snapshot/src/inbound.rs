@@ -15,12 +15,16 @@ pub struct Inbound {
     pub(crate) ports: Vec<InboundPort>,
     /// Service port and host to a position in `ports`.
     pub(crate) services: Map<(u16, Box<str>), usize>,
+    /// Where connections are redirected to us: ports that the mesh does not know, but policy does.
+    pub(crate) undeclared: Vec<InboundPort>,
+    /// Where connections are redirected to us: all other ports, with the number 0.
+    pub(crate) rest: Option<InboundPort>,
 }
 
 /// A port of this node's application.
 #[derive(Debug)]
 pub struct InboundPort {
-    /// Number that other workloads and policies know.
+    /// Number that other workloads and policies know; 0 stands for any that is not declared.
     pub number: u16,
     /// Istio's name of it in logs, `inbound|<port>||`.
     pub cluster: Arc<str>,
@@ -47,6 +51,13 @@ impl Inbound {
     /// The port of this number.
     pub fn port(&self, number: u16) -> Option<&InboundPort> {
         self.ports.iter().find(|port| port.number == number)
+    }
+
+    /// What holds for a port that a redirected connection was made to, declared or not. `None`
+    /// when it is not declared and connections are not redirected.
+    pub fn redirected(&self, number: u16) -> Option<&InboundPort> {
+        let undeclared = || self.undeclared.iter().find(|port| port.number == number);
+        self.port(number).or_else(undeclared).or(self.rest.as_ref())
     }
 
     /// The port behind a service's port, as a mesh client names it in its SNI or authority.

@@ -24,6 +24,8 @@ pub struct Outbound {
     /// Suffixes of wildcard hosts, without `*.`.
     pub(crate) suffixes: Map<Box<[u8]>, Arc<VirtualHost>>,
     pub(crate) any: Option<Arc<VirtualHost>>,
+    /// Wildcards whose names are in `exact`, one by one as they were asked for.
+    pub(crate) wild: Vec<Arc<VirtualHost>>,
     pub(crate) tcp: TcpTable,
 }
 
@@ -36,6 +38,8 @@ pub struct VirtualHost {
     pub service: Arc<ServiceLabels>,
     /// Ports of the service; empty takes any port.
     pub ports: Box<[VirtualHostPort]>,
+    /// What DNS says of the host; nothing when it is others who know.
+    pub addresses: Box<[IpAddr]>,
     /// The rules of the route that has the host; `None` when none has.
     pub(crate) routed: Option<Arc<RouteTable>>,
     /// The one rule that sends everything to the service.
@@ -137,14 +141,26 @@ impl Outbound {
         declared.unwrap_or(Protocol::Detect)
     }
 
+    /// The addresses of a name in lower case, as DNS gives them; `None` when the mesh has none.
+    pub fn addresses_of(&self, name: &[u8]) -> Option<&[IpAddr]> {
+        let wild = || suffixes(name).find_map(|suffix| self.suffixes.get(suffix));
+        let vhost = self.exact.get(name).or_else(wild)?;
+        (!vhost.addresses.is_empty()).then_some(&*vhost.addresses)
+    }
+
+    /// Whether services have this address.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.addresses.contains_key(&address.to_canonical())
+    }
+
     /// All hosts, each once.
     pub fn hosts(&self) -> impl Iterator<Item = &Arc<VirtualHost>> {
-        let wild = self.suffixes.values().chain(&self.any);
+        let wild = self.suffixes.values().chain(&self.any).chain(&self.wild);
         let exact = self.exact.iter().filter(|(name, vhost)| ***name == *vhost.host.as_bytes());
         exact.map(|(_, vhost)| vhost).chain(wild)
     }
 
-    fn host(&self, authority: &Authority<'_>, port: u16) -> Option<&VirtualHost> {
+    pub(crate) fn host(&self, authority: &Authority<'_>, port: u16) -> Option<&VirtualHost> {
         let host = authority.host();
         if let Some(vhost) = self.exact.get(host) {
             return Some(vhost);
@@ -200,7 +216,7 @@ impl VirtualHost {
 }
 
 /// What follows each dot of a host, longest first: the wildcards it may be under.
-fn suffixes(host: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn suffixes(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     let dots = host.iter().enumerate().filter(|(_, byte)| **byte == b'.');
     dots.filter_map(move |(at, _)| host.get(at.saturating_add(1)..))
 }
@@ -234,14 +250,14 @@ impl TcpTable {
 }
 
 /// The rules for one port of a service.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct TcpService {
     pub(crate) rules: Vec<(Box<[Cidr]>, TcpRoute)>,
 }
 
 impl TcpService {
     /// The first rule that has the address in its subnets, or has none.
-    fn route(&self, address: Option<IpAddr>) -> Option<&TcpRoute> {
+    pub(crate) fn route(&self, address: Option<IpAddr>) -> Option<&TcpRoute> {
         let holds = |(subnets, _): &&(Box<[Cidr]>, TcpRoute)| {
             subnets.is_empty()
                 || address.is_some_and(|address| subnets.iter().any(|one| one.contains(address)))

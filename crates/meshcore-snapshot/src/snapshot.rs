@@ -8,6 +8,7 @@ use meshcore_model::{Hook, Identity, Mesh, Node, Settings};
 
 use crate::cluster::Cluster;
 use crate::compile;
+use crate::gateway::Gateway;
 use crate::hooks::Hooks;
 use crate::ids::{ClusterId, EndpointIds, Ids};
 use crate::inbound::Inbound;
@@ -30,6 +31,8 @@ pub struct Snapshot {
     pub outbound: Arc<Outbound>,
     /// What the node serves.
     pub inbound: Arc<Inbound>,
+    /// What the node serves as a gateway; `None` when it is none.
+    pub gateway: Option<Arc<Gateway>>,
     /// Python hooks.
     pub hooks: Arc<Hooks>,
     pub(crate) clusters: Clusters,

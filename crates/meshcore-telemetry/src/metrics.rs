@@ -1,5 +1,6 @@
 //! What is counted, by whom, and how it is read.
 
+mod carried;
 mod counters;
 mod histogram;
 mod key;

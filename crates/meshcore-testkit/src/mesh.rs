@@ -47,6 +47,7 @@ impl MeshBuilder {
             mesh: json!({
                 "revision": 0, "settings": {}, "services": [], "routes": [],
                 "traffic_policies": [], "peer_auths": [], "authorizations": [],
+                "gateways": [], "credentials": [],
             }),
         }
     }

@@ -28,7 +28,7 @@ pub struct SidecarBuilder {
     hooks: Vec<Hook>,
     host: Arc<dyn HookHost>,
     options: Options,
-    taken: Vec<(&'static str, OwnedFd)>,
+    taken: Vec<(String, OwnedFd)>,
 }
 
 const ANY: &str = "127.0.0.1:0";
@@ -52,6 +52,7 @@ impl Sidecar {
                 workers: 1,
                 drain: Duration::from_secs(5),
                 version: "test".to_owned(),
+                discovery: None,
             },
             taken: Vec::new(),
         }
@@ -239,7 +240,7 @@ impl SidecarBuilder {
     pub fn try_start(self) -> Result<Sidecar, StartError> {
         let node: Node = serde_json::from_value(self.node).unwrap();
         let taken = self.taken.iter().map(|(purpose, socket)| Taken {
-            purpose: (*purpose).to_owned(),
+            purpose: purpose.clone(),
             descriptor: socket.as_raw_fd(),
         });
         let taken: Vec<_> = taken.collect();

@@ -3,8 +3,10 @@
 //! Source: SPIFFE X509-SVID sections 2 (one URI SAN), 4.1 (leaves are not CAs), 4.3 (key usage);
 //! RFC 5280 section 4.2.1.6 (names are `IA5String`).
 
+use base64::Engine as _;
 use meshcore_model::Identity;
-use rustls_pki_types::UnixTime;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
@@ -157,4 +159,26 @@ fn plain(text: &str) -> Result<&str, Refusal> {
 /// At most 256 characters of a stranger's text, escaped for logs.
 fn printable(text: &str) -> String {
     text.chars().take(256).flat_map(char::escape_default).collect()
+}
+
+/// A certificate as PEM. Source: RFC 7468 section 2 (64 characters in a line).
+pub(crate) fn pem(der: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let mut out = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in text.as_bytes().chunks(64) {
+        out.push_str(&String::from_utf8_lossy(line));
+        out.push('\n');
+    }
+    out.push_str("-----END CERTIFICATE-----\n");
+    out
+}
+
+/// SHA-256 of the DER of the first certificate of a PEM, in lower-case hex.
+pub(crate) fn fingerprint(pem: &str) -> Option<String> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    Some(fingerprint_of(&der))
+}
+
+pub(crate) fn fingerprint_of(der: &[u8]) -> String {
+    hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der).as_ref())
 }

@@ -4,9 +4,11 @@
 //! - [`MeshTls`] makes rustls configurations that follow [`MeshTls::rotate`].
 //! - [`Originator`] makes the configurations for servers outside the mesh.
 //! - [`client_hello()`] tells TLS from plain text, and gives SNI and ALPN.
-//! - [`ca::Authority`] signs workload certificates.
+//! - [`ca::Authority`] signs workload certificates; [`tokens`] say who may ask for one.
+//! - [`store`] keeps both on the disk of a control plane, and rotates roots.
 //!
-//! This crate reads no file (but the system's root certificates, if asked) and opens no socket.
+//! This crate opens no socket, and reads no file but those of [`store`] and, if asked, the system's
+//! root certificates.
 #![forbid(unsafe_code)]
 
 pub mod alpn;
@@ -20,14 +22,18 @@ mod leaf;
 mod materials;
 mod mesh;
 mod originate;
+mod pinned;
 mod provider;
 mod refusal;
 mod revocation;
 mod sessions;
 mod shared;
+pub mod store;
+mod terminate;
 #[cfg(test)]
 mod testing;
 mod ticket;
+pub mod tokens;
 mod verified;
 mod verify;
 
@@ -38,8 +44,11 @@ pub use expected::Expected;
 pub use materials::{ChainLink, Materials, MaterialsError};
 pub use mesh::{MeshTls, MeshTlsOptions};
 pub use originate::{ClientPair, OriginateError, Originated, Origination, Originator};
+pub use pinned::{Anchor, anchored_config};
 pub use provider::provider;
 pub use refusal::Refusal;
+pub use terminate::client_certificate;
+pub use terminate::{ClientCertificate, ClientRules, Terminate, TerminateError, Terminated};
 
 pub use rustls;
 pub use rustls_pki_types;

@@ -11,6 +11,7 @@ use crate::bundle::TrustBundle;
 use crate::leaf::{self, Leaf};
 use crate::provider::provider;
 use crate::refusal::Refusal;
+use crate::verify::{Role, check};
 
 /// One consistent set: our certificate chain, its key, and whom we trust.
 #[derive(Clone)]
@@ -97,6 +98,18 @@ impl Materials {
         let leaf = Leaf::read(certified.end_entity_cert().map_err(key_error)?)?;
         leaf.valid_at(now)?;
         Ok(Self { certified, leaf, chain, bundle })
+    }
+
+    /// Whether our own bundle vouches for our chain, as a client and as a server.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that peers of the same trust would meet.
+    pub fn check_trusted(&self) -> Result<(), Refusal> {
+        let chain = self.certified.cert.split_first().ok_or(Refusal::NoCertificate)?;
+        for role in [Role::Client, Role::Server] {
+            check(&self.bundle, role, chain, UnixTime::now())?;
+        }
+        Ok(())
     }
 
     /// Who we are.

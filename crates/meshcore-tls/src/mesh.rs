@@ -45,6 +45,7 @@ pub struct MeshTls {
 #[derive(Debug)]
 struct ServerEntry {
     trust_epoch: u64,
+    needs_certificate: bool,
     alpn: Vec<Vec<u8>>,
     config: Arc<ServerConfig>,
 }
@@ -107,16 +108,35 @@ impl MeshTls {
     /// # Errors
     /// [`rustls::Error`] if the system gives no random numbers.
     pub fn server_config(&self, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, rustls::Error> {
+        self.server_config_of(true, alpn)
+    }
+
+    /// As [`MeshTls::server_config`], for a listener that serves clients without a certificate
+    /// too: [`MeshTls::client_of`] then says [`Refusal::NoCertificate`]. A bad one is refused.
+    ///
+    /// # Errors
+    /// As [`MeshTls::server_config`].
+    pub fn open_server_config(&self, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, rustls::Error> {
+        self.server_config_of(false, alpn)
+    }
+
+    fn server_config_of(
+        &self,
+        needs_certificate: bool,
+        alpn: &[&[u8]],
+    ) -> Result<Arc<ServerConfig>, rustls::Error> {
         let trust_epoch = self.trust_epoch();
         let mut servers = self.servers.lock();
         servers.retain(|entry| entry.trust_epoch >= trust_epoch);
-        let known = servers.iter().find(|entry| entry.alpn == alpn);
+        let known = servers
+            .iter()
+            .find(|entry| entry.alpn == alpn && entry.needs_certificate == needs_certificate);
         if let Some(entry) = known {
             return Ok(Arc::clone(&entry.config));
         }
-        let config = Arc::new(self.build_server(trust_epoch, alpn)?);
-        let alpn = alpn::owned(alpn);
-        servers.push(ServerEntry { trust_epoch, alpn, config: Arc::clone(&config) });
+        let config = Arc::new(self.build_server(trust_epoch, needs_certificate, alpn)?);
+        let (alpn, kept) = (alpn::owned(alpn), Arc::clone(&config));
+        servers.push(ServerEntry { trust_epoch, needs_certificate, alpn, config: kept });
         Ok(config)
     }
 
@@ -154,6 +174,16 @@ impl MeshTls {
         self.peer_of(Role::Client, connection)
     }
 
+    /// As [`MeshTls::client_of`], with the end of the client's certificate in unix seconds.
+    ///
+    /// # Errors
+    /// As [`MeshTls::client_of`].
+    pub fn client_until(&self, connection: &ServerConnection) -> Result<(Identity, u64), Refusal> {
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let leaf = verify(&self.shared, Role::Client, chain, UnixTime::now())?;
+        Ok((leaf.identity.clone(), leaf.not_after))
+    }
+
     /// Who the server of this connection is, verified as [`MeshTls::client_of`].
     ///
     /// # Errors
@@ -168,10 +198,16 @@ impl MeshTls {
         Ok(leaf.identity.clone())
     }
 
-    fn build_server(&self, epoch: u64, alpn: &[&[u8]]) -> Result<ServerConfig, rustls::Error> {
+    fn build_server(
+        &self,
+        epoch: u64,
+        is_required: bool,
+        alpn: &[&[u8]],
+    ) -> Result<ServerConfig, rustls::Error> {
+        let verifier = VerifyClient { shared: Arc::clone(&self.shared), is_required };
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions(self.options.allow_tls12))?
-            .with_client_cert_verifier(Arc::new(VerifyClient { shared: Arc::clone(&self.shared) }))
+            .with_client_cert_verifier(Arc::new(verifier))
             .with_cert_resolver(Arc::new(OurCertificate(Arc::clone(&self.shared))));
         config.alpn_protocols = alpn::owned(alpn);
         config.ignore_client_order = true;

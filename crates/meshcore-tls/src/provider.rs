@@ -77,7 +77,7 @@ pub(crate) fn versions(allow_tls12: bool) -> &'static [&'static SupportedProtoco
 
 /// SHA-256 of the parts, each preceded by its length so that no two lists collide.
 pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
-    let mut context = sha256().start();
+    let mut context = hasher().start();
     for part in parts {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
@@ -87,7 +87,14 @@ pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] 
     out
 }
 
-fn sha256() -> &'static dyn hash::Hash {
+/// SHA-256 of some bytes.
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(hasher().hash(bytes).as_ref());
+    out
+}
+
+fn hasher() -> &'static dyn hash::Hash {
     match cipher_suite::TLS13_AES_128_GCM_SHA256 {
         SupportedCipherSuite::Tls13(suite) => suite.common.hash_provider,
         SupportedCipherSuite::Tls12(suite) => suite.common.hash_provider,
@@ -100,7 +107,7 @@ mod tests {
 
     #[test]
     fn digest_is_sha256_and_keeps_parts_apart() {
-        assert_eq!(sha256().output_len(), 32);
+        assert_eq!(hasher().output_len(), 32);
         assert_ne!(digest([&b"ab"[..], b"c"]), digest([&b"a"[..], b"bc"]));
         assert_eq!(digest([&b"a"[..]]), digest([&b"a"[..]]));
     }

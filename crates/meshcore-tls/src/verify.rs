@@ -14,6 +14,7 @@ use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use crate::bundle::TrustBundle;
 use crate::expected::Expected;
 use crate::leaf::{self, Leaf};
 use crate::provider::{checks_signatures, digest, provider};
@@ -36,6 +37,8 @@ pub(crate) enum Role {
 #[derive(Debug)]
 pub(crate) struct VerifyClient {
     pub(crate) shared: Arc<Shared>,
+    /// A client without a certificate is refused.
+    pub(crate) is_required: bool,
 }
 
 /// Accepts the servers that are expected.
@@ -77,7 +80,25 @@ fn verify_parts(
     if let Some(verified) = shared.verified.find(&key, now.as_secs()) {
         return Ok(verified.leaf);
     }
-    let bundle = current.materials.bundle();
+    let verified = check(current.materials.bundle(), role, (end_entity, intermediates), now)?;
+    let leaf = Arc::clone(&verified.leaf);
+    shared.verified.remember(key, verified);
+    Ok(leaf)
+}
+
+/// Verifies a chain against a bundle, without remembering it.
+///
+/// # Errors
+/// The first [`Refusal`] met.
+pub(crate) fn check(
+    bundle: &TrustBundle,
+    role: Role,
+    (end_entity, intermediates): (&CertificateDer<'_>, &[CertificateDer<'_>]),
+    now: UnixTime,
+) -> Result<Verified, Refusal> {
+    if intermediates.len() >= MAX_CHAIN {
+        return Err(Refusal::ChainTooLong(intermediates.len().saturating_add(1)));
+    }
     let leaf = Leaf::read(end_entity)?;
     leaf.valid_at(now)?;
     let domain = leaf.identity.trust_domain();
@@ -100,9 +121,7 @@ fn verify_parts(
         .map_err(refused)?;
     path.intermediate_certificates().try_for_each(|issuer| leaf::may_sign(&issuer.der()))?;
     let (not_before, not_after) = common_validity(&leaf, intermediates, roots.not_after)?;
-    let leaf = Arc::new(leaf);
-    shared.verified.remember(key, Verified { leaf: Arc::clone(&leaf), not_before, not_after });
-    Ok(leaf)
+    Ok(Verified { leaf: Arc::new(leaf), not_before, not_after })
 }
 
 /// The time in which nothing of the chain begins or ends.
@@ -144,6 +163,10 @@ impl Role {
 impl ClientCertVerifier for VerifyClient {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[] // mesh clients have one certificate; naming our roots only makes the flight longer
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.is_required
     }
 
     fn verify_client_cert(

@@ -10,11 +10,16 @@ from typer.core import TyperGroup
 # Module below `meshcore.cli` and what it does. Its function, or its `app` of sub-commands, has
 # the name of the module.
 COMMANDS = {
+    "demo": "Show a whole mesh on this machine, with a tour.",
     "run": "Run a sidecar beside a service.",
+    "control": "Run the control plane of a mesh.",
     "analyze": "Find mistakes in documents before they are in force.",
     "expand": "Show the Istio documents that a short form stands for.",
     "status": "Show the sidecars of a mesh: state, revision, refusals, certificates.",
-    "cert": "Make and show certificates of the development authority.",
+    "intercept": "Redirect the connections of this host, or container, to a sidecar.",
+    "graph": "Show who calls whom: rate, errors, latency, identities, denials.",
+    "cert": "Make and show certificates of the development authority; rotate a mesh's root.",
+    "token": "Make, list and revoke tokens, with which sidecars join a control plane.",
     "version": "Show the version.",
 }
 

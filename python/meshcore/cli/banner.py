@@ -16,9 +16,13 @@ def banner(
 ) -> str:
     """Returns a few lines: who it is, what it serves, where it listens."""
     head, own = prepared.head, who(settings, prepared.head)
-    lines = [f"meshcore {settings.version}: sidecar of {own['name']}.{settings.wanted.namespace}"]
+    what = "gateway" if settings.wanted.is_gateway else "sidecar of"
+    lines = [f"meshcore {settings.version}: {what} {own['name']}.{settings.wanted.namespace}"]
     rows = [("identity", identity(settings, head, own))]
-    if addresses.get("inbound"):
+    if settings.wanted.is_gateway:
+        labels = ", ".join(f"{key}={value}" for key, value in sorted(own["labels"].items()))
+        rows.append(("selected", f"by the Gateways for {labels}"))
+    elif addresses.get("inbound"):
         hosts = ", ".join(own["hosts"]) or own["name"]
         application = settings.application or own["address"]
         ports = ", ".join(map(str, own["ports"]))
@@ -27,7 +31,8 @@ def banner(
     elif not own["hosts"]:
         name = f"{settings.wanted.service}.{settings.wanted.namespace}"
         rows.append(("serves", f"nothing: the mesh has no service {name}, so it can only call"))
-    rows.append(("outbound", f"http://{addresses.get('outbound')} with Host: SERVICE:PORT"))
+    if addresses.get("outbound"):
+        rows.append(("outbound", f"http://{addresses['outbound']} with Host: SERVICE:PORT"))
     rows.append(("admin", f"http://{addresses.get('admin')}"))
     rows.append(("health", f"http://{addresses.get('health')}/healthz/ready"))
     rows.append(("metrics", f"http://{addresses.get('metrics')}/metrics"))

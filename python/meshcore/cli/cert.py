@@ -1,29 +1,27 @@
-"""`meshcore cert`: the development authority."""
+"""`meshcore cert`: the development authority, and the root of a control plane."""
 
 import ssl
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any
 
 import typer
 
 from meshcore.cli.admin import ask_all
 from meshcore.cli.app import PLAIN
-from meshcore.cli.exits import Exit
+from meshcore.cli.exits import Exit, explained
 from meshcore.cli.output import Output, OutputOption, table, write
-from meshcore.cli.times import shown_time
+from meshcore.cli.rotation import rotation
+from meshcore.cli.times import duration_seconds, shown_time
 from meshcore.cli.where import MeshOption, StateOption, mesh_of, state_of
 from meshcore.control import atomic, authority
-from meshcore.errors import CertificateError, InvalidUnit
-from meshcore.units import duration_ms
+from meshcore.errors import CertificateError
 
 cert = typer.Typer(
     no_args_is_help=True,
-    help="Make and show certificates of the development authority.",
+    help="Make and show certificates of the development authority; rotate a mesh's root.",
     **PLAIN,
 )
-_P = ParamSpec("_P")
+cert.add_typer(rotation, name="rotate-root")
 # Source: RFC 4514 section 3.
 _SHORT = {"organizationName": "O", "commonName": "CN"}
 DomainOption = Annotated[
@@ -32,22 +30,8 @@ DomainOption = Annotated[
 ]
 
 
-def _explained(command: Callable[_P, None]) -> Callable[_P, None]:
-    """Makes a command say what is wrong with certificates, rather than raise it."""
-
-    @wraps(command)
-    def explained(*args: _P.args, **kwargs: _P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except CertificateError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(Exit.FAILED) from error
-
-    return explained
-
-
 @cert.command()
-@_explained
+@explained
 def init(
     mesh: MeshOption = None,
     state: StateOption = None,
@@ -67,7 +51,7 @@ def init(
 
 
 @cert.command()
-@_explained
+@explained
 def issue(  # noqa: PLR0913, PLR0917 - one for each option
     service_account: Annotated[
         str,
@@ -87,7 +71,7 @@ def issue(  # noqa: PLR0913, PLR0917 - one for each option
     """Make a certificate for an identity: cert-chain.pem, key.pem and root-cert.pem."""
     identity = f"spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}"
     ca = authority.open_or_create(_directory(mesh, state), trust_domain)
-    issued = ca.issue(identity, max(1, _duration_ms(ttl) // 1000))
+    issued = ca.issue(identity, max(1, duration_seconds("--ttl", ttl)))
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
         atomic.write(str(out / "key.pem"), (issued.key or "").encode())
@@ -100,7 +84,7 @@ def issue(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 @cert.command()
-@_explained
+@explained
 def show(
     mesh: MeshOption = None, state: StateOption = None, output: OutputOption = Output.TABLE
 ) -> None:
@@ -170,10 +154,3 @@ def _of_sidecars(mesh: Path, state: Path) -> list[dict[str, Any]]:
 
 def _directory(mesh: Path | None, state: Path | None) -> str:
     return str((state.absolute() if state else state_of(mesh_of(mesh))) / "ca")
-
-
-def _duration_ms(text: str) -> int:
-    try:
-        return duration_ms(text)
-    except InvalidUnit as error:
-        raise typer.BadParameter(str(error), param_hint="--ttl") from error

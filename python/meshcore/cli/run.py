@@ -11,7 +11,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from meshcore import __version__
+from meshcore.cli import intercept_options as options
+from meshcore.cli.joining import joining_of
 from meshcore.cli.where import MeshOption, StateOption, mesh_of, state_of
+from meshcore.control.interception.capture import USER
+from meshcore.control.redirect import has_ipv6
 from meshcore.control.settings import Files, Ports, Settings, Wanted
 from meshcore.errors import InvalidUnit
 from meshcore.units import duration_ms
@@ -43,8 +47,17 @@ def _port(default: str, env: str) -> typer.models.OptionInfo:
 
 def run(  # noqa: PLR0913, PLR0917 - one for each option
     service: Annotated[
-        str, typer.Option(envvar=_env("SERVICE"), help="Service of the mesh that it stands beside.")
-    ],
+        str | None,
+        typer.Option(envvar=_env("SERVICE"), help="Service of the mesh that it stands beside."),
+    ] = None,
+    gateway: Annotated[
+        str | None,
+        typer.Option(
+            envvar=_env("GATEWAY"),
+            metavar="NAME",
+            help="Be this gateway instead: open the servers of the Gateways that select it.",
+        ),
+    ] = None,
     port: Annotated[
         list[int] | None,
         typer.Option(
@@ -211,6 +224,46 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
             help="Take the sockets over from the running sidecar of this workload, which drains.",
         ),
     ] = False,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            envvar=_env("CONTROL"),
+            metavar="HOST:PORT",
+            help="Control plane that says what the mesh is, in place of documents;"
+            " http://HOST:PORT calls it in plain text, on this host.",
+        ),
+    ] = None,
+    token: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=_env("TOKEN"),
+            exists=True,
+            dir_okay=False,
+            help="File of the token that the control plane knows the sidecar by.",
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(envvar=_env("GROUP"), help="WorkloadGroup that the workload registers with."),
+    ] = None,
+    discovery_wait: Annotated[
+        str,
+        typer.Option(
+            envvar=_env("DISCOVERY_WAIT"),
+            callback=_duration,
+            metavar="DURATION",
+            help="How long the first request to a host waits for the control plane.",
+        ),
+    ] = "2s",
+    discovery_unused: Annotated[
+        str,
+        typer.Option(
+            envvar=_env("DISCOVERY_UNUSED"),
+            callback=_duration,
+            metavar="DURATION",
+            help="After how long without calls a host is dropped.",
+        ),
+    ] = "10m",
     supervise: Annotated[
         bool,
         typer.Option(
@@ -219,6 +272,18 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
             help="Start the sidecar again when its process dies; the application goes on.",
         ),
     ] = False,
+    intercept: options.Intercept = False,
+    intercepted: options.Intercepted = False,
+    intercept_inbound_ports: options.InboundPorts = None,
+    intercept_exclude_inbound_ports: options.InboundPortsExcluded = None,
+    intercept_outbound_ports: options.OutboundPorts = None,
+    intercept_exclude_outbound_ports: options.OutboundPortsExcluded = None,
+    intercept_outbound_ranges: options.OutboundRanges = None,
+    intercept_exclude_outbound_ranges: options.OutboundRangesExcluded = None,
+    intercept_backend: options.Backend = "auto",
+    intercept_user: options.User = str(USER),
+    dns: options.Dns = None,
+    dns_port: Annotated[int, _port("15053", "DNS_PORT")] = 15053,
     outbound_port: Annotated[int, _port("15001", "OUTBOUND_PORT")] = 15001,
     inbound_port: Annotated[int | None, _port("the mesh's, or 15006", "INBOUND_PORT")] = None,
     hbone_port: Annotated[int | None, _port("the mesh's, or 15008", "HBONE_PORT")] = None,
@@ -235,6 +300,10 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     ends at once. SIGHUP reads the documents now and opens logs again. Changes of the documents
     and plugins are applied as they are saved; a bad one is refused and what is in force stays.
 
+    With --gateway it is no sidecar, but a gateway of that name (and namespace): it has the labels
+    of the workload behind the Service of that name, or else app=NAME and istio=NAME, without a
+    leading "istio-".
+
     With a COMMAND, the application is started when the sidecar is ready and stopped after the
     drain, and its exit status becomes that of this command. It finds the address to call others
     in MESHCORE_OUTBOUND.
@@ -244,18 +313,43 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
 
     With --supervise a small process stays above the sidecar and keeps its sockets: when the
     sidecar dies, connections wait for the next one.
+
+    With --intercept the kernel redirects all connections of this host, or container, to the
+    sidecar. A small process stays above it, as root, and takes the redirections out in the end.
     """
-    where = mesh_of(mesh)
+    joining = joining_of(control, token, group, discovery_wait, discovery_unused)
+    where = mesh_of(mesh) if joining is None else None
+    if joining is not None and mesh is not None:
+        raise typer.BadParameter(
+            "the control plane has the documents: leave one of them out",
+            param_hint="--mesh, --control",
+        )
+    home = state_of(where or Path("mesh.yaml").absolute(), state)
+    is_intercepted = intercept or intercepted
+    has_dns = is_intercepted if dns is None else dns
+    if is_intercepted and gateway:
+        raise typer.BadParameter("a gateway is called itself", param_hint="--intercept")
+    redirections = None
+    if intercept:
+        lists = (intercept_inbound_ports, intercept_exclude_inbound_ports,
+                 intercept_outbound_ports, intercept_exclude_outbound_ports,
+                 intercept_outbound_ranges, intercept_exclude_outbound_ranges)  # fmt: skip
+        needed = [path for path in (where, token, cert, key, ca, crl, *(plugin or ())) if path]
+        redirections = options.for_supervisor(
+            lists, intercept_backend, (intercept_user, home, needed)
+        )
     settings = Settings(
         wanted=Wanted(
-            service, namespace, version, _address(address), name, service_account,
-            tuple(port or ()), not no_inbound,
+            _which(service, gateway), namespace, version, _address(address), name,
+            service_account, tuple(port or ()), not no_inbound, is_gateway=gateway is not None,
         ),
-        mesh=str(where),
+        mesh=str(where) if joining is None else joining.address,
         version=__version__,
-        state=str(state_of(where, state)),
+        state=str(home),
+        joining=joining,
         ports=Ports(
-            outbound_port, inbound_port, hbone_port, admin_port, health_port, metrics_port
+            outbound_port, inbound_port, hbone_port, admin_port, health_port, metrics_port,
+            dns_port if has_dns else None,
         ),
         application=_application(app),
         files=_files(cert, key, ca, crl),
@@ -268,14 +362,30 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         allow_shrink=allow_shrink,
         log_level=_log_level(log_level),
         ready_file=str(ready_file.absolute()) if ready_file else None,
-        command=() if supervise else tuple(command or ()),
+        command=() if supervise or intercept else tuple(command or ()),
         set_http_proxy=set_http_proxy,
+        intercepted=is_intercepted,
+        both_families=is_intercepted and has_ipv6(),
     )  # fmt: skip
-    if supervise:
+    if supervise or intercept:
         names = ["http_proxy", "HTTP_PROXY"] if set_http_proxy else []
-        above = {"takeover": takeover, "command": command or [], "proxy_variables": names}
+        above = {
+            "takeover": takeover, "restarts": supervise, "command": command or [],
+            "proxy_variables": names, "intercept": redirections,
+        }  # fmt: skip
         _become("supervise", settings.to_json(), json.dumps(above))
     _become("sidecar", settings.to_json(), json.dumps({"takeover": takeover}))
+
+
+def _which(service: str | None, gateway: str | None) -> str:
+    """Returns the service, or the name of the gateway.
+
+    Raises:
+        BadParameter: Neither is given, or both are.
+    """
+    if (service is None) == (gateway is None):
+        raise typer.BadParameter("say one of them", param_hint="--service / --gateway")
+    return service or gateway or ""
 
 
 def _become(program: str, *arguments: str) -> NoReturn:

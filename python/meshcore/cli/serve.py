@@ -9,12 +9,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Thread
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meshcore.cli.banner import banner
 from meshcore.cli.exits import Exit
@@ -38,6 +38,9 @@ from meshcore.plugin.registry import Registered
 from meshcore.sources.watch import Change, Watch
 from meshcore.telemetry.scrape import exposition
 
+if TYPE_CHECKING:
+    from meshcore.native_discovery import Discovery
+
 _log = logging.getLogger("meshcore")
 
 # How often certificates and the application are looked after.
@@ -50,21 +53,25 @@ def serve(settings: Settings, launch: Launch, child: Child | None) -> int:
     Without a child that compiles the documents it begins with what was in force before, and looks
     at the documents then.
     """
+    return run_to_end(lambda: Sidecar.start(settings, launch, child))
+
+
+def run_to_end(start: "Callable[[], Sidecar]") -> int:
+    """Starts a sidecar and runs it until it ends; returns the exit status."""
     try:
-        sidecar = Sidecar.start(settings, launch, child)
-        return sidecar.run()
+        return start().run()
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except Unusable as error:
-        _say(str(error))
+        say(str(error))
         return error.status
     except (ConfigError, PluginRejected) as error:
-        _say(str(error))
+        say(str(error))
         return Exit.BAD_DATA
     except MeshcoreError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         if os.strerror(errno.EADDRINUSE) in str(error):
-            _say("another sidecar or program listens there: end it, or see --address and --*-port")
+            say("another sidecar or program listens there: end it, or see --address and --*-port")
         return Exit.NOT_FOUND if isinstance(error, NobodyRuns) else Exit.FAILED
 
 
@@ -105,7 +112,7 @@ class Sidecar:
         succession = Succession(launch, settings)
 
         def begin(prepared: Prepared) -> tuple[Renewal, Proxy]:
-            return _begin(settings, prepared, hooks, succession)
+            return begin_with(settings, prepared, hooks, succession)
 
         def prepare() -> Prepared:
             if child is None and (before := in_force(last_good)) is not None:
@@ -120,7 +127,7 @@ class Sidecar:
         sidecar = cls(settings, proxy, renewal, watch, plugins, report, last_good, succession)
         sidecar._listen_to_signals()
         report.started(prepared, refused)
-        _say(banner(settings, prepared, proxy.addresses(), is_last_good=refused is not None))
+        say(banner(settings, prepared, proxy.addresses(), is_last_good=refused is not None))
         return sidecar
 
     def run(self) -> int:
@@ -147,20 +154,26 @@ class Sidecar:
 
     def _turns(self) -> int:
         while not self._is_over():
-            self.renewal.turn(self.proxy.rotate)
+            self._renew()
             if (heir := self.succession.turn(self.proxy)) is not None:
                 self._hand_over(heir)
             if self.succession.is_orphaned():
                 _log.info("the supervisor wants no sidecar any more: ending at once")
                 return Exit.OK
-            for notice in self.proxy.take_notices():
-                _log.warning("%s", notice)
+            self._tell_notices()
             status = self.application.status() if self.application is not None else None
             if status is not None and self.stops <= 1:
                 _log.info("the application ended with status %d", status)
                 return status
         status = self._stop_application()
         return status if self.stops <= 1 else Exit.INTERRUPTED
+
+    def _renew(self) -> None:
+        self.renewal.turn(self.proxy.rotate)
+
+    def _tell_notices(self) -> None:
+        for notice in self.proxy.take_notices():
+            _log.warning("%s", notice)
 
     def _is_over(self) -> bool:
         """Waits for a turn; whether nothing is left to look after."""
@@ -208,10 +221,12 @@ class Sidecar:
     def _start_application(self) -> None:
         if not self.settings.command:
             return
-        outbound = f"http://{self.proxy.addresses()['outbound']}"
-        extra = {"MESHCORE_OUTBOUND": outbound}
-        if self.settings.set_http_proxy:
-            extra |= {"http_proxy": outbound, "HTTP_PROXY": outbound}
+        extra: dict[str, str] = {}
+        if (address := self.proxy.addresses().get("outbound")) is not None:
+            outbound = f"http://{address}"
+            extra = {"MESHCORE_OUTBOUND": outbound}
+            if self.settings.set_http_proxy:
+                extra |= {"http_proxy": outbound, "HTTP_PROXY": outbound}
         self.application = Application(self.settings.command, extra)
 
     def _listen_to_signals(self) -> None:
@@ -277,21 +292,31 @@ class Sidecar:
                 os.unlink(self.settings.ready_file)
 
 
-def _begin(
-    settings: Settings, prepared: Prepared, hooks: Iterable[Registered], succession: Succession
+def begin_with(  # noqa: PLR0913, PLR0917 - each is a part of its own, given once
+    settings: Settings,
+    prepared: Prepared,
+    hooks: Iterable[Registered],
+    succession: Succession,
+    renewal: Renewal | None = None,
+    discovery: "Discovery | None" = None,
 ) -> tuple[Renewal, Proxy]:
-    """Gets a certificate and starts the data plane."""
+    """Gets a certificate, if there is none yet, and starts the data plane.
+
+    Raises:
+        Unusable: The mesh has no workload for this sidecar, or several.
+        MeshcoreError: It cannot be started.
+    """
     head = prepared.head
     if head["own"] is None:
         status = Exit.USAGE if head["own_is_ambiguous"] else Exit.NOT_FOUND
         raise Unusable(head["own_missing"], status)
     own = who(settings, head)
     described = node(settings, head, own)
-    renewal = Renewal(_issuer(settings, prepared))
+    renewal = renewal or Renewal(_issuer(settings, prepared))
     options = Options(settings.workers, settings.drain_ms, settings.version)
     workload = Workload(settings.mesh, settings.wanted.namespace, own["name"], own["address"])
     listeners = succession.before(workload)  # last, so that who is asked waits for little
-    proxy = Proxy(prepared.mesh, described, options, hooks, renewal.materials, listeners)
+    proxy = Proxy(prepared.mesh, described, options, hooks, renewal.materials, listeners, discovery)
     return renewal, proxy
 
 
@@ -305,6 +330,7 @@ def _issuer(settings: Settings, prepared: Prepared) -> Issuer | Given:
     return Issuer(directory, own, domain, aliases, settings.certificate_ttl_seconds)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Writes lines for whoever started the sidecar."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()

@@ -35,6 +35,10 @@ def main() -> int:
 
 
 def _serve(settings: Settings, launch: Launch) -> int:
+    if settings.joining is not None:
+        from meshcore.cli.join import join  # noqa: PLC0415 - not without a control plane
+
+        return join(settings, launch)
     # After a death there is something to begin with at once: what was in force.
     child = None if launch.listeners else Child(settings)
     from meshcore.cli.serve import serve  # noqa: PLC0415 - the child works meanwhile

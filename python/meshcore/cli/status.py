@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from meshcore.cli import plane_status
 from meshcore.cli.admin import Answer, ask, ask_all
 from meshcore.cli.exits import Exit
 from meshcore.cli.output import Output, OutputOption, table, write
@@ -25,18 +26,35 @@ def status(
             show_default="all sidecars of the mesh on this machine",
         ),
     ] = None,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MESHCORE_STATUS_CONTROL", metavar="HOST:15014",
+            help="Control plane, which knows all its sidecars.",
+            show_default="that of the mesh, if it runs on this machine",
+        ),
+    ] = None,
     mesh: MeshOption = None,
     state: StateOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:  # fmt: skip
     """Show the sidecars of a mesh: what is in force, what was refused and why, certificates.
 
+    With a control plane: what each sidecar has of what holds, whether it can be called, and what
+    it refused.
+
     Exit status: 0 all are ready, 3 one is not, 4 there is none.
     """
     if admin:
         answers = ask(admin)
+    elif control:
+        plane_status.show(control, output)
+        return
     else:
         where = mesh_of(mesh)
+        if (control := plane_status.of_this_host(where, state)) is not None:
+            plane_status.show(control, output)
+            return
         answers = ask_all(where, state_of(where, state))
     if output is Output.TABLE:
         _show(answers)
@@ -61,6 +79,20 @@ def _show(answers: Sequence[Answer]) -> None:
             who = _node(answer).get("name", answer.admin)
             typer.echo(f"\n{who} refused revision {refusal['revision']} at {when}:")
             typer.echo(refusal["why"])
+        _show_gateway(answer)
+
+
+def _show_gateway(answer: Answer) -> None:
+    """Shows what a gateway does not serve, and why."""
+    gateway = (answer.status or {}).get("gateway") or {}
+    who = _node(answer).get("name", answer.admin)
+    for row in gateway.get("tls", ()):
+        if row["error"]:
+            typer.echo(f"\n{who} refuses handshakes of {row['server']}:\n{row['error']}")
+        elif row["stale"]:
+            typer.echo(f"\n{who} keeps the certificate of {row['server']}:\n{row['stale']}")
+    for row in gateway.get("left_out", ()):
+        typer.echo(f"\n{who} leaves {row['server']} out:\n{row['why']}")
 
 
 def _row(answer: Answer) -> tuple[str, ...]:
@@ -94,6 +126,7 @@ def _plain(answer: Answer) -> dict[str, Any]:
         if certificate
         else None,
         "services": status.get("services"),
+        "gateway": status.get("gateway"),
         "version": status.get("version"),
         "uptime_seconds": status.get("uptime_seconds"),
         "admin": answer.admin,

@@ -4,6 +4,9 @@
 and starts it again when it dies: connections wait in the sockets meanwhile. The application is a
 child of this process, so that it does not end with a sidecar. It imports little, because all of it
 stays in memory.
+
+With `--intercept` it also has connections redirected to the sidecar, which runs as another user, so
+that its own connections are told from those of the application.
 """
 
 import json
@@ -13,9 +16,11 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 
 from meshcore.control import passing
 from meshcore.control.passing import Gone, Pair
+from meshcore.control.redirected import Redirected
 
 TYPE_CHECKING = False  # as type checkers know it; `typing` would take memory in each process
 if TYPE_CHECKING:
@@ -47,11 +52,14 @@ class Supervisor:
 
         Args:
             settings: Those of the sidecar, unread.
-            above: `takeover` (whether the first one takes over), `command` of the application,
-                and `proxy_variables` that tell it where the mesh is.
+            above: `takeover` (whether the first one takes over), `restarts` (whether a dead one
+                is started again), `command` of the application, `proxy_variables` that tell it
+                where the mesh is, and `intercept` (what is redirected, or nothing).
         """
         self._settings = settings
         self._takeover: bool = above["takeover"]
+        self._restarts: bool = above["restarts"]
+        self._redirected = Redirected(above["intercept"])
         self._command: list[str] = above["command"]
         self._proxy_variables: list[str] = above["proxy_variables"]
         self._application: Application | None = None
@@ -98,6 +106,7 @@ class Supervisor:
         launch = {
             "takeover": self._takeover,
             "supervisor": channel,
+            "redirects": self._redirected.user is not None,
             "application": self._has_application,
             "listeners": self._listeners,
         }
@@ -110,6 +119,8 @@ class Supervisor:
         environment = os.environ  # noqa: TID251 - handed on
         _set_inheritable(inherited, inheritable=True)
         try:
+            if self._redirected.user is not None:
+                return _spawn_as(self._redirected.user, command)
             return os.posix_spawn(sys.executable, command, environment, setpgroup=0)
         finally:
             _set_inheritable(inherited, inheritable=False)
@@ -150,7 +161,7 @@ class Supervisor:
         if self._has_heir and self._application is not None and not self._stops:
             _say("INFO the sidecar was taken over from: the application stays here")
             return None
-        if self._stops or self._has_heir or status == 0 or not self._was_ready:
+        if self._stops or self._has_heir or status == 0 or not self._starts_again():
             self._keep([])  # the application may take its time
             return self._stop_application(status)
         if not self._is_ready:
@@ -159,6 +170,9 @@ class Supervisor:
         pause = 0.0 if is_long else _next_pause(self._pause)
         self._put_off(f"the sidecar died with status {status}", pause)
         return None
+
+    def _starts_again(self) -> bool:
+        return self._restarts and self._was_ready
 
     def _ended(self) -> int | None:
         """Returns the exit status of the sidecar, once."""
@@ -186,9 +200,20 @@ class Supervisor:
             else:
                 self._was_ready = self._is_ready = True
             self._keep(listeners)
+            if message.get("addresses"):
+                self._redirect(message["addresses"])
             self._has_application |= bool(message.get("application"))
             if message.get("outbound"):
                 self._start_application(f"http://{message['outbound']}")
+
+    def _redirect(self, addresses: "dict[str, str | None]") -> None:
+        """Has connections redirected to the sidecar before there is an application."""
+        if self._redirected.user is None or self._channel is None:
+            return
+        if not self._redirected.apply(addresses):
+            raise SystemExit(1)
+        with suppress(Gone):  # it has ended meanwhile, which is seen next
+            passing.send(self._channel, {"redirected": True})
 
     def _keep(self, listeners: list[Pair]) -> None:
         passing.close(self._listeners)
@@ -260,6 +285,8 @@ class Supervisor:
             self._application.stop()
         if self._sidecar is not None:
             _end(self._sidecar)
+        if not self._has_heir:
+            self._redirected.clear()
 
     def _hang_up(self) -> None:
         if self._channel is not None:
@@ -276,6 +303,23 @@ def _end(pid: int) -> None:
             os.waitpid(pid, 0)
             return
         time.sleep(0.02)
+
+
+def _spawn_as(user: tuple[int, int], command: list[str]) -> int:
+    """Starts a process as another user and group, in a group of its own."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        os.setpgid(0, 0)
+        os.setgroups([])
+        os.setgid(user[1])
+        os.setuid(user[0])
+        os.execv(command[0], command)  # noqa: S606 - ourselves
+    except OSError as error:
+        _say(f"ERROR {command[0]} cannot be run as user {user[0]}: {error.strerror}")
+    finally:
+        os._exit(1)
 
 
 def _set_inheritable(descriptors: list[int], *, inheritable: bool) -> None:

@@ -1,8 +1,21 @@
-"""Moments for people and programs."""
+"""Moments and durations for people and programs."""
 
 from datetime import UTC, datetime
+
+import typer
+
+from meshcore.errors import InvalidUnit
+from meshcore.units import duration_ms
 
 
 def shown_time(unix_seconds: float) -> str:
     """Returns a moment in RFC 3339, in UTC."""
     return datetime.fromtimestamp(unix_seconds, tz=UTC).isoformat(timespec="seconds")
+
+
+def duration_seconds(option: str, text: str) -> int:
+    """Returns what an option says as whole seconds; exits if it is no duration."""
+    try:
+        return duration_ms(text) // 1000
+    except InvalidUnit as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error

@@ -28,6 +28,15 @@ StateOption = Annotated[
         show_default=".meshcore beside the documents",
     ),
 ]
+ControlStateOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="MESHCORE_CONTROL_STATE",
+        file_okay=False,
+        help="State directory of the control plane.",
+        show_default=".meshcore/control beside the documents",
+    ),
+]
 
 
 def mesh_of(given: Path | None) -> Path:
@@ -45,3 +54,13 @@ def state_of(mesh: Path, given: Path | None = None) -> Path:
     if given:
         return given.absolute()
     return (mesh if mesh.is_dir() else mesh.parent) / ".meshcore"
+
+
+def plane_state_of(mesh: Path, given: Path | None = None) -> Path:
+    """Returns the directory that belongs to the control plane of a mesh."""
+    return given.absolute() if given else state_of(mesh) / "control"
+
+
+def control_state_of(given: Path | None) -> str:
+    """Returns the state directory of a control plane; exits if nothing says where it is."""
+    return str(given.absolute() if given else plane_state_of(mesh_of(None)))

@@ -35,6 +35,8 @@ class Findings(list[Diagnostic]):
             self.left_out += 1
 
     def extend(self, findings: Iterable[Diagnostic], /) -> None:
+        if isinstance(findings, Findings):
+            self.left_out += findings.left_out
         for finding in findings:
             self.append(finding)
 

@@ -6,12 +6,20 @@ from itertools import islice
 
 from meshcore.config.compose import Budget, compose
 from meshcore.config.document import Document
-from meshcore.config.expand import SHORT_FORM_KEYS, ShortForm, expand_short_form
+from meshcore.config.expand import expand_service, settings_of
 from meshcore.config.findings import Findings
 from meshcore.config.models import Kind, kind_named, kinds_of_group
 from meshcore.config.models.base import Metadata, Model
 from meshcore.config.models.mesh_config import MeshConfig
 from meshcore.config.nodes import Items, Mapping, Node, Scalar, entry, find, text
+from meshcore.config.short_form import (
+    SHORT_FORM_KEYS,
+    Placed,
+    ShortForm,
+    ShortService,
+    place,
+    services_of,
+)
 from meshcore.config.source import Source
 from meshcore.config.suggest import did_you_mean
 from meshcore.config.validate import MAX_MISTAKES, ModelT, nulls, validate
@@ -19,7 +27,7 @@ from meshcore.errors import Diagnostic, Severity
 
 # Kinds of which a user of Istio expects an effect that they do not have here yet, by API group.
 _NOT_APPLIED = {
-    "networking.istio.io": ("EnvoyFilter", "Gateway", "ProxyConfig", "Sidecar", "WorkloadGroup"),
+    "networking.istio.io": ("EnvoyFilter", "ProxyConfig", "Sidecar"),
     "security.istio.io": ("RequestAuthentication",),
     "telemetry.istio.io": ("Telemetry",),
     "extensions.istio.io": ("TrafficExtension", "WasmPlugin"),
@@ -77,54 +85,101 @@ class _Written:
         return f"{text(entry(self.node, 'kind'))} {namespace}/{text(entry(metadata, 'name'))}"[:300]
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one source says by itself, whatever others say."""
+
+    documents: tuple[Document[Model], ...]
+    """In their order, with the settings of the short form at the end."""
+    services: tuple[ShortService, ...]
+    """Services in the short form, which settings and names elsewhere decide about."""
+    diagnostics: Findings
+    nodes: int
+    """Values that were made, for the budget of a whole change."""
+
+
 def parse(sources: Sequence[Source]) -> Parsed:
     """Returns the documents of `sources`; the short form is expanded. Never raises."""
     parsed = Parsed()
-    written: list[_Written] = []
-    short: list[ShortForm] = []
+    documents: list[Document[Model]] = []
+    services: list[ShortService] = []
     budget = Budget()
     for source in sources:
-        for node in compose(source, budget, parsed.diagnostics):
-            for item in _items(source, node, parsed):
-                if "kind" in item.node.entries:
-                    written.append(item)
-                elif any(key in item.node.entries for key in SHORT_FORM_KEYS):
-                    short.append(ShortForm(item.source, item.node))
-                else:
-                    parsed.diagnostics.append(_neither(item))
-    _read_all(written, short, parsed)
+        read = read_source(source, budget)
+        parsed.diagnostics += read.diagnostics
+        documents += read.documents
+        services += read.services
+        if parsed.diagnostics.is_full:
+            break
+    parsed.documents = settings_first(documents)
+    configs = [d.spec for d in parsed.documents if isinstance(d.spec, MeshConfig)]
+    settings = configs[-1] if configs else MeshConfig()
+    for placed in place(services, parsed.diagnostics):
+        if parsed.diagnostics.is_full:
+            break
+        expanded, problems = read_expanded(placed, settings)
+        parsed.documents += expanded
+        parsed.diagnostics += problems
     return parsed
 
 
-def _read_all(written: list[_Written], short: list[ShortForm], parsed: Parsed) -> None:
-    """Reads settings first: names in the short form depend on the domain and trust domain."""
+def read_source(source: Source, budget: Budget) -> Read:
+    """Returns what `source` says by itself. Never raises."""
+    before = budget.nodes
+    found = Findings()
+    written: list[_Written] = []
+    forms: list[ShortForm] = []
+    for node in compose(source, budget, found):
+        for item in _items(source, node, found):
+            if "kind" in item.node.entries:
+                written.append(item)
+            elif any(key in item.node.entries for key in SHORT_FORM_KEYS):
+                forms.append(ShortForm(item.source, item.node))
+            else:
+                found.append(_neither(item))
     written += [
-        _Written(form.source, node, from_short_form=True)
-        for form in short
-        if (node := form.mesh_config()) is not None
+        _Written(form.source, settings, from_short_form=True)
+        for form in forms
+        if (settings := settings_of(form)) is not None
     ]
-    is_settings = [text(entry(item.node, "kind")) == "MeshConfig" for item in written]
-    for item, is_first in zip(written, is_settings, strict=True):
-        if is_first:
-            _read(item, parsed)
-    configs = [d.spec for d in parsed.documents if isinstance(d.spec, MeshConfig)]
-    settings = configs[-1] if configs else MeshConfig()
-    for item, is_first in zip(written, is_settings, strict=True):
-        if not is_first:
-            _read(item, parsed)
-    for source, node in expand_short_form(short, settings, parsed.diagnostics):
-        _read(_Written(source, node, from_short_form=True), parsed)
+    documents = tuple(d for item in written if (d := _read(item, found)) is not None)
+    services = tuple(service for form in forms for service in services_of(form, found))
+    return Read(documents, services, found, before - budget.nodes)
 
 
-def _items(source: Source, node: Node, parsed: Parsed) -> Iterator[_Written]:
+def read_expanded(
+    placed: Placed, settings: MeshConfig
+) -> tuple[tuple[Document[Model], ...], Findings]:
+    """Returns the documents that a service in the short form stands for, and what is wrong."""
+    found = Findings()
+    written = (
+        _Written(placed.service.source, node, from_short_form=True)
+        for node in expand_service(placed, settings)
+    )
+    return tuple(d for item in written if (d := _read(item, found)) is not None), found
+
+
+def settings_first(documents: Sequence[Document[Model]]) -> list[Document[Model]]:
+    """Returns `documents` with settings before all others, those of the short form last of them."""
+    return sorted(documents, key=settings_rank)
+
+
+def settings_rank(document: Document[Model]) -> int:
+    """Returns where a document stands among others, before its source and line count."""
+    if not isinstance(document.spec, MeshConfig):
+        return 2
+    return 1 if document.from_short_form else 0
+
+
+def _items(source: Source, node: Node, found: Findings) -> Iterator[_Written]:
     if isinstance(node, Mapping):
-        yield from _listed(_Written(source, node), parsed)
+        yield from _listed(_Written(source, node), found)
         return
     message = "a document must be a mapping, with kind or services"
-    parsed.diagnostics.append(source.diagnostic(message, node.line, node.column))
+    found.append(source.diagnostic(message, node.line, node.column))
 
 
-def _listed(item: _Written, parsed: Parsed) -> Iterator[_Written]:
+def _listed(item: _Written, found: Findings) -> Iterator[_Written]:
     """Yields a document, or those in it when its kind is List."""
     kind = text(entry(item.node, "kind"))
     inside = entry(item.node, "items")
@@ -133,9 +188,9 @@ def _listed(item: _Written, parsed: Parsed) -> Iterator[_Written]:
         return
     for index, node in enumerate(inside.items):
         if isinstance(node, Mapping):
-            yield from _listed(_Written(item.source, node), parsed)
+            yield from _listed(_Written(item.source, node), found)
         else:
-            parsed.diagnostics.append(item.problem("not a document", "items", index))
+            found.append(item.problem("not a document", "items", index))
 
 
 def _neither(item: _Written) -> Diagnostic:
@@ -147,37 +202,39 @@ def _neither(item: _Written) -> Diagnostic:
     return item.problem(message, code="MC0002", hint=hint)
 
 
-def _read(item: _Written, parsed: Parsed) -> None:
-    if parsed.diagnostics.is_full:
-        return
-    kind = _kind_of(item, parsed)
+def _read(item: _Written, found: Findings) -> Document[Model] | None:
+    if found.is_full:
+        return None
+    kind = _kind_of(item, found)
     if kind is None:
-        return
+        return None
     problems = [
         item.problem("unknown field", key, hint=did_you_mean(key, _TOP_LEVEL))
         for key in islice(item.node.entries, MAX_MISTAKES)
-        if key not in _TOP_LEVEL
+        if kind.has_spec and key not in _TOP_LEVEL
     ]
-    metadata, found = _part(item, "metadata", Metadata)
-    problems += found
+    metadata, wrong = _part(item, "metadata", Metadata)
+    problems += wrong
     if metadata is not None and not metadata.name and kind.name != "MeshConfig":
         problems.append(item.problem("metadata.name: Required value: the field must be given",
                                      "metadata"))  # fmt: skip
-    spec, found = _spec(item, kind)
-    problems += found
-    parsed.diagnostics += problems
-    if not problems and metadata is not None and spec is not None:
-        api_version = text(entry(item.node, "apiVersion"))
-        parsed.documents.append(
-            Document(kind.name, api_version, metadata, spec, item.node, item.source,
-                     item.from_short_form)
-        )  # fmt: skip
+    spec, wrong = _spec(item, kind)
+    problems += wrong
+    found += problems
+    if problems or metadata is None or spec is None:
+        return None
+    api_version = text(entry(item.node, "apiVersion"))
+    return Document(
+        kind.name, api_version, metadata, spec, item.node, item.source, item.from_short_form
+    )
 
 
 def _spec(item: _Written, kind: Kind[Model]) -> tuple[Model | None, list[Diagnostic]]:
     node = entry(item.node, "spec")
     if kind.needs_spec and (node is None or (isinstance(node, Scalar) and node.value is None)):
         return None, [item.problem("spec: Required value: the field must be given", "kind")]
+    if not kind.has_spec:
+        return _beside_metadata(item, kind)
     spec, problems = _part(item, "spec", kind.spec)
     below = entry(node, kind.refuses_null_below) if kind.refuses_null_below else None
     found = nulls(below) if below is not None and not isinstance(below, Scalar) else ()
@@ -188,6 +245,14 @@ def _spec(item: _Written, kind: Kind[Model]) -> tuple[Model | None, list[Diagnos
     return spec, problems
 
 
+def _beside_metadata(item: _Written, kind: Kind[Model]) -> tuple[Model | None, list[Diagnostic]]:
+    entries = {key: node for key, node in item.node.entries.items() if key not in _TOP_LEVEL}
+    rest = Mapping(
+        entries, item.node.places, item.node.line, item.node.column, item.node.size, item.node.depth
+    )
+    return validate(rest, kind.spec, item.source, item.title)
+
+
 def _part(item: _Written, name: str, model: type[ModelT]) -> tuple[ModelT | None, list[Diagnostic]]:
     node = entry(item.node, name)
     if node is None or (isinstance(node, Scalar) and node.value is None):
@@ -195,25 +260,25 @@ def _part(item: _Written, name: str, model: type[ModelT]) -> tuple[ModelT | None
     return validate(node, model, item.source, item.title, (name,))
 
 
-def _kind_of(item: _Written, parsed: Parsed) -> Kind[Model] | None:
+def _kind_of(item: _Written, found: Findings) -> Kind[Model] | None:
     """Returns the kind of a document; says so when it is not one that is read."""
     name, api_version = text(entry(item.node, "kind")), text(entry(item.node, "apiVersion"))
     kind = kind_named(name)
     group = api_version.rpartition("/")[0]
     if not name:
-        parsed.diagnostics.append(item.problem("kind: text is needed", "kind"))
+        found.append(item.problem("kind: text is needed", "kind"))
         return None
     if kind is not None and not api_version:
         hint = f"add apiVersion: {kind.api_versions()[0]}"
-        parsed.diagnostics.append(item.problem("apiVersion: Required value", "kind", hint=hint))
+        found.append(item.problem("apiVersion: Required value", "kind", hint=hint))
         return None
     if kind is None or group not in kind.groups:
-        parsed.diagnostics.append(_unknown_kind(item, name, group))
+        found.append(_unknown_kind(item, name, group))
         return None
     if not kind.is_served_as(api_version):
         hint = did_you_mean(api_version, kind.api_versions())
         message = f"unknown version {api_version[:60]!r} of {name}"
-        parsed.diagnostics.append(item.problem(message, "apiVersion", hint=hint))
+        found.append(item.problem(message, "apiVersion", hint=hint))
         return None
     return kind
 

@@ -60,5 +60,9 @@ def compile_mesh(sources: Sequence[Source], revision: int) -> Result:
 
 def _last_of_each(documents: Sequence[Document[Model]]) -> list[Document[Model]]:
     """Returns the documents without those that a later one of the same name replaces."""
-    last = {(d.kind, d.namespace, d.name): d for d in documents}
+    last: dict[tuple[str, str, str], Document[Model]] = {}
+    for document in documents:
+        key = (document.kind, document.namespace, document.name)
+        last.pop(key, None)
+        last[key] = document
     return list(last.values())

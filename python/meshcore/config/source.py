@@ -1,5 +1,7 @@
 """Text that somebody else has read: this room does no I/O."""
 
+import hashlib
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -7,6 +9,8 @@ from meshcore.errors import Diagnostic, Severity
 
 # Largest source. Source: ten times what etcd stores as one object (1.5 MiB), rounded up.
 MAX_SOURCE_BYTES = 16 * 1024 * 1024
+# What only text with secrets has; it may have it for another reason.
+_SECRET = re.compile(r"kind\W{1,8}Secret\b|PRIVATE KEY")
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,19 @@ class Source:
         return self.data if isinstance(self.data, str) else self.data.decode("utf-8-sig")
 
     @cached_property
+    def digest(self) -> bytes:
+        """A number of its name and text, which no other has."""
+        digest = hashlib.blake2b(digest_size=16)
+        for part in (self.name, self.data):
+            # The name of a file may be any bytes, which Python writes as surrogates.
+            data = part if isinstance(part, bytes) else part.encode(errors="surrogatepass")
+            digest.update(len(data).to_bytes(8, "big") + data)
+        return digest.digest()
+
+    @cached_property
     def _lines(self) -> list[str]:
-        return self.text.split("\n")
+        """The lines, none where one of them may be a key: what is wrong is shown to people."""
+        return [] if _SECRET.search(self.text) else self.text.split("\n")
 
     def line(self, number: int) -> str:
         """Returns line `number` (from 1), or nothing when there is no such line."""

@@ -10,6 +10,7 @@ MAX_NAMED = 12
 
 _LISTS = (
     "services", "workloads", "routes", "traffic_policies", "peer_auths", "authorizations",
+    "workload_groups", "gateways", "credentials",
 )  # fmt: skip
 
 

@@ -52,6 +52,11 @@ def node(settings: Settings, head: "Head", own: "Own") -> bytes:
     address = own["address"]
     if not _is_ip(address):
         raise StartFailed(f"the address of {own['name']} is {address}, which is not an IP")
+    if settings.intercepted and _is_loopback(address) and _is_called(settings, own):
+        raise StartFailed(
+            f"{own['name']} has the address {address}, and calls to a loopback address cannot be"
+            " redirected: give the workload an address of this host, or run without --intercept"
+        )
     return json.dumps(
         {
             "name": own["name"],
@@ -59,8 +64,9 @@ def node(settings: Settings, head: "Head", own: "Own") -> bytes:
             "labels": own["labels"],
             "identity": identity(settings, head, own),
             "address": address,
-            "ports": [] if not settings.wanted.has_inbound else _ports(settings, own),
+            "ports": _ports(settings, own) if _may_be_called(settings) else [],
             "listen": _listen(settings, own),
+            "intercepted": settings.intercepted,
         }
     ).encode()
 
@@ -80,21 +86,48 @@ def _ports(settings: Settings, own: "Own") -> list[dict[str, object]]:
 def _listen(settings: Settings, own: "Own") -> dict[str, str]:
     ports, address = settings.ports, own["address"]
     if _is_loopback(address):
-        near = far = address
+        near = far = "127.0.0.1" if settings.intercepted else address
     elif ":" in address:
         near, far = "::1", "::"
     else:
         near, far = "127.0.0.1", "0.0.0.0"  # noqa: S104 - others must reach it
     listen = {
-        "outbound": _join(near, ports.outbound),
         "admin": _join(near, ports.admin),
         "health": _join(far, ports.health),
         "metrics": _join(far, ports.metrics),
     }
-    if settings.wanted.has_inbound and own["ports"]:
+    if settings.wanted.is_gateway:
+        return {**listen, "gateway": far}
+    listen["outbound"] = _join(near, ports.outbound)
+    if _is_called(settings, own):
         listen["inbound"] = _join(far, _inbound(ports, own))
         listen["hbone"] = _join(far, _first(ports.hbone, own["hbone_port"], HBONE_PORT))
+    if ports.dns is not None:
+        listen["dns"] = _join(near, ports.dns)
+    if settings.both_families:
+        listen |= {
+            f"{name}_other": _other_family(listen[name])
+            for name in ("outbound", "inbound", "dns")
+            if name in listen
+        }
     return listen
+
+
+def _may_be_called(settings: Settings) -> bool:
+    """Whether calls to an application may come in."""
+    return settings.wanted.has_inbound and not settings.wanted.is_gateway
+
+
+def _is_called(settings: Settings, own: "Own") -> bool:
+    """Whether calls to an application come in: it may be called, and has ports for that."""
+    return _may_be_called(settings) and bool(own["ports"])
+
+
+def _other_family(address: str) -> str:
+    """Returns where the same listener is for the other family, which has to be redirected too."""
+    host, _, port = address.rpartition(":")
+    hosts = {"127.0.0.1": "[::1]", "[::1]": "127.0.0.1", "0.0.0.0": "[::]", "[::]": "0.0.0.0"}  # noqa: S104 - others must reach it
+    return f"{hosts[host]}:{port}"
 
 
 def _inbound(ports: Ports, own: "Own") -> int:

@@ -56,8 +56,5 @@ def _last(file: Path) -> tuple[str, int]:
 def _digest(sources: Sequence[Source]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for source in sources:
-        for part in (source.name, source.data):
-            # The name of a file may be any bytes, which Python writes as surrogates.
-            data = part if isinstance(part, bytes) else part.encode(errors="surrogatepass")
-            digest.update(len(data).to_bytes(8, "big") + data)
+        digest.update(source.digest)
     return digest.hexdigest()

@@ -87,6 +87,7 @@ def main() -> int:
         head["own"] = find(mesh, wanted)
     except NotFound as error:
         head["own_missing"], head["own_is_ambiguous"] = error.why, error.is_ambiguous
+    _keep_secrets(mesh, wanted)
     if before is not None:
         head["changes"] = compare.changes(before, mesh)
     return _write(head, mesh)
@@ -122,6 +123,15 @@ def _in_force(path: str | None) -> Mesh | None:
     except (OSError, ValueError):
         return None
     return mesh
+
+
+def _keep_secrets(mesh: Mesh, wanted: Wanted) -> None:
+    """Takes the credentials out that this workload has no business with."""
+    mesh["credentials"] = [
+        one
+        for one in mesh["credentials"]
+        if wanted.is_gateway and one["origin"]["namespace"] == wanted.namespace
+    ]
 
 
 def _set_access_log(mesh: Mesh, wanted: str | None, form: AccessLogFormat) -> None:

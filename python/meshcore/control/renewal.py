@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from meshcore.control import authority
 from meshcore.control.settings import Files
@@ -105,10 +105,25 @@ class Given:
         return self.files.certificate
 
 
+class Issues(Protocol):
+    """What gives certificates."""
+
+    retry_seconds: ClassVar[float]
+    """How long to wait after it gave none."""
+
+    def issue(self) -> tuple[Materials, Callable[[], bool]]:
+        """Returns a certificate with its key and trust, and what tells when it is old.
+
+        Raises:
+            CertificateError: There is none.
+        """
+        ...
+
+
 class Renewal:
     """Renews when it is due; looks at most once a second."""
 
-    def __init__(self, issuer: Issuer | Given) -> None:
+    def __init__(self, issuer: Issues) -> None:
         """Gets the first certificate.
 
         Raises:
@@ -119,14 +134,17 @@ class Renewal:
         self._failed = ""
         self.materials, self._is_due = issuer.issue()
 
-    def turn(self, use: Callable[[Materials], None]) -> None:
-        """Renews if it is due. A failure is logged and tried again later."""
+    def is_due(self) -> bool:
+        """Whether it is time to renew, or to look whether it is."""
         now = time.monotonic()
         if now < self._look_at:
-            return
+            return False
         self._look_at = now + LOOK_SECONDS
-        if not self._is_due():
-            return
+        return self._is_due()
+
+    def renew(self, use: Callable[[Materials], None]) -> None:
+        """Renews now. A failure is logged and tried again later."""
+        now = time.monotonic()
         try:
             self.materials, self._is_due = self._issuer.issue()
         except CertificateError as error:
@@ -138,6 +156,11 @@ class Renewal:
         self._failed = ""
         use(self.materials)
         _log.info("certificate renewed, serial %s", self.materials.serial)
+
+    def turn(self, use: Callable[[Materials], None]) -> None:
+        """Renews if it is due. A failure is logged and tried again later."""
+        if self.is_due():
+            self.renew(use)
 
 
 def _read(path: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Sidecars that run, as files in the state directory, so that others of the host find them."""
+"""Sidecars and control planes that run, as files, so that others of the host find them."""
 # pathlib would take 1.3 MB beside the data plane.
 # ruff: noqa: PTH103, PTH108, PTH112, PTH118, PTH120, PTH123, PTH208
 
@@ -10,10 +10,13 @@ from dataclasses import dataclass
 
 from meshcore.control import atomic
 
+# The name of a control plane among them.
+CONTROL_PLANE = "control plane"
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A sidecar that was started and has not said that it ended."""
+    """A sidecar, or a control plane, that was started and has not said that it ended."""
 
     name: str
     mesh: str

@@ -25,6 +25,8 @@ class Wanted:
     """Ports that are served; when there are none, those of the service in the mesh."""
     has_inbound: bool = True
     """Whether others may call it."""
+    is_gateway: bool = False
+    """Whether it is no sidecar: it opens the servers of the Gateways that select it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Ports:
     admin: int = 15000
     health: int = 15021
     metrics: int = 15090
+    dns: int | None = None
+    """`None` answers no names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +55,36 @@ class Files:
 
 
 @dataclass(frozen=True, slots=True)
+class Joining:
+    """The control plane that the sidecar belongs to, in place of documents."""
+
+    address: str
+    """`HOST:PORT`."""
+    is_plain: bool = False
+    """Whether it is called in plain text, on this host."""
+    token: str | None = None
+    """File of a token that says who the sidecar is."""
+    group: str | None = None
+    """WorkloadGroup to register with."""
+    wait_ms: int = 2_000
+    """How long a request for a host that is not known yet waits for an answer."""
+    unused_ms: int = 600_000
+    """After how long without calls a host is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that a sidecar is told at its start. Paths are absolute."""
 
     wanted: Wanted
     mesh: str
-    """File or directory of documents."""
+    """File or directory of documents, or `HOST:PORT` of the control plane."""
     version: str
     """Version of meshcore."""
     state: str
-    """Directory for what outlives the process: last good state, development CA."""
+    """Directory for what outlives the process: last good state, keys, development CA."""
+    joining: Joining | None = None
+    """`None` is a sidecar without a control plane."""
     ports: Ports = Ports()
     application: str | None = None
     """Where the application listens, as `HOST:PORT`; `None` is the workload's address."""
@@ -81,6 +105,10 @@ class Settings:
     """The application to start, with its arguments."""
     set_http_proxy: bool = False
     """Whether the application finds the mesh in `http_proxy`."""
+    intercepted: bool = False
+    """Whether the kernel redirects the connections of the workload to the sidecar."""
+    both_families: bool = False
+    """Whether it listens for IPv4 and IPv6, because both are redirected."""
 
     def to_json(self) -> str:
         """Returns the settings in the form that `from_json` reads."""
@@ -93,9 +121,13 @@ class Settings:
         wanted = raw.pop("wanted")
         wanted["ports"] = tuple(wanted["ports"])
         ports, files = Ports(**raw.pop("ports")), raw.pop("files")
+        joining = raw.pop("joining")
         for name in ("plugins", "command"):
             raw[name] = tuple(raw[name])
-        return cls(Wanted(**wanted), ports=ports, files=Files(**files) if files else None, **raw)
+        return cls(
+            Wanted(**wanted), ports=ports, files=Files(**files) if files else None,
+            joining=Joining(**joining) if joining else None, **raw,
+        )  # fmt: skip
 
     @property
     def confirm_file(self) -> str:
@@ -106,8 +138,9 @@ class Settings:
     def key(self) -> str:
         """A file name for this sidecar among those that share the state directory."""
         wanted = self.wanted
-        parts = (mesh_name(self.mesh), wanted.namespace, wanted.service, wanted.version,
-                 wanted.address)  # fmt: skip
+        mesh = self.mesh if self.joining else mesh_name(self.mesh)
+        parts = (mesh, "gateway" if wanted.is_gateway else None, wanted.namespace,
+                 wanted.service, wanted.version, wanted.address)  # fmt: skip
         return ",".join(part for part in parts if part).replace("/", "_").replace(":", "_")
 
 
@@ -119,6 +152,8 @@ class Launch:
     """Whether it takes the sockets over from the running one."""
     supervisor: int | None = None
     """Descriptor of the Unix socket to the process that started it and starts it again."""
+    redirects: bool = False
+    """Whether that process has connections redirected once this one accepts, and says so."""
     application: bool = False
     """Whether that process, or one that was taken over from, keeps the application."""
     listeners: tuple[tuple[str, int], ...] = ()

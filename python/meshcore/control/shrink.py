@@ -20,7 +20,9 @@ FEW = 3
 _SHOWN = 6
 
 
-def check(before: Mapping[str, Any], after: Mesh, wanted: Wanted, mesh: Path, state: Path) -> None:
+def check(
+    before: Mapping[str, Any], after: Mesh, wanted: Wanted | None, mesh: Path, state: Path
+) -> None:
     """Lets a change pass that opens nothing by what it leaves out, or is confirmed.
 
     A document that says something else than before was edited on purpose; only what is gone counts.
@@ -28,7 +30,7 @@ def check(before: Mapping[str, Any], after: Mesh, wanted: Wanted, mesh: Path, st
     Args:
         before: The mesh that is in force.
         after: The mesh that is to be.
-        wanted: The workload that the sidecar stands beside.
+        wanted: The workload that the sidecar stands beside; `None` for a control plane.
         mesh: File or directory of the documents.
         state: Directory of the confirmation.
 
@@ -39,7 +41,7 @@ def check(before: Mapping[str, Any], after: Mesh, wanted: Wanted, mesh: Path, st
     """
     found = [
         *_services(before, after),
-        *_own(before, after, wanted),
+        *(_own(before, after, wanted) if wanted is not None else ()),
         *_authorizations(before, after),
         *_strict(before, after),
     ]

@@ -66,11 +66,17 @@ class Succession:
             self._offer = Offer(self._state, self._workload, given, application=self._application)
         passing.close(given)
         if self._supervisor is not None:
-            outbound = proxy.addresses()["outbound"]
+            addresses = proxy.addresses()
             offered = self._offer.listener() if self._offer else []
-            message = {"outbound": outbound, "application": self._application}
+            message = {
+                "outbound": addresses["outbound"],
+                "addresses": addresses,
+                "application": self._application,
+            }
             self._tell_supervisor(message, [*listeners, *offered])
             passing.close(listeners)
+            if self._launch.redirects:
+                self._wait_for_redirections()
         return taken is not None
 
     @property
@@ -105,6 +111,12 @@ class Succession:
         self._given = None
         if self._offer is not None:
             self._offer.close()
+
+    def _wait_for_redirections(self) -> None:
+        """Waits until connections come here. A supervisor that cannot see to it hangs up."""
+        if self._supervisor is not None:
+            with suppress(Gone):
+                passing.receive(self._supervisor)
 
     def _tell_supervisor(
         self, message: Mapping[str, object], listeners: list[Pair] | None = None

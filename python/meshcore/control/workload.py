@@ -7,6 +7,7 @@ from typing import TypedDict
 
 from meshcore.config.resources import Mesh, Service, Workload
 from meshcore.config.suggest import did_you_mean
+from meshcore.control.served import served
 from meshcore.control.settings import Wanted
 
 # Workloads that a message names.
@@ -51,7 +52,7 @@ def find(mesh: Mesh, wanted: Wanted) -> Own:
         if service["name"] == wanted.service and service["namespace"] == wanted.namespace
     ]
     if not services:
-        return _client(mesh, wanted)
+        return _gateway(wanted) if wanted.is_gateway else _client(mesh, wanted)
     candidates = [w for service in services for w in endpoints(mesh, service)]
     return _own(_one(candidates, wanted), services)
 
@@ -83,6 +84,20 @@ def _client(mesh: Mesh, wanted: Wanted) -> Own:
         "name": wanted.service,
         "address": wanted.address or "127.0.0.1",
         "labels": labels,
+        "service_account": wanted.service,
+        "hosts": [],
+        "ports": [],
+        "inbound_port": None,
+        "hbone_port": None,
+    }
+
+
+def _gateway(wanted: Wanted) -> Own:
+    """Returns a gateway that the mesh does not mention: its labels are those of Istio's chart."""
+    return {
+        "name": wanted.service,
+        "address": wanted.address or "127.0.0.1",
+        "labels": {"app": wanted.service, "istio": wanted.service.removeprefix("istio-")},
         "service_account": wanted.service,
         "hosts": [],
         "ports": [],
@@ -142,17 +157,7 @@ def _own(workload: Workload, services: list[Service]) -> Own:
         "labels": workload["labels"],
         "service_account": workload["service_account"],
         "hosts": sorted({service["host"] for service in services}),
-        "ports": _served(workload, services),
+        "ports": served(workload, services),
         "inbound_port": workload["inbound_port"],
         "hbone_port": workload["hbone_port"],
     }
-
-
-def _served(workload: Workload, services: list[Service]) -> list[int]:
-    """Returns the ports of the workload that its services lead to."""
-    ports: set[int] = set()
-    for port in (port for service in services for port in service["ports"]):
-        names = (port["target_port_name"], port["name"])
-        named = [workload["ports"][name] for name in names if name and name in workload["ports"]]
-        ports.add(named[0] if named else port["target_port"] or port["number"])
-    return sorted(ports)

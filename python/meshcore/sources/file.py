@@ -2,7 +2,9 @@
 
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from meshcore.config import MAX_SOURCE_BYTES, Source
@@ -14,6 +16,9 @@ MAX_FILES = 10_000
 # Deepest directory below a given one.
 MAX_DEPTH = 32
 
+# How long a file must have been still before it was read, so that its times tell another text.
+# Source: the coarsest clock of a file system in use, that of FAT.
+_CLOCK_NS = 2_000_000_000
 _SUFFIXES = frozenset({".yaml", ".yml"})
 
 
@@ -27,20 +32,58 @@ def read(paths: Sequence[str | Path]) -> list[Source]:
         UnreadableSource: A path is missing, is not a file or directory, cannot be read, is not
             UTF-8, or is too large. Says so of every such path; nothing large is read.
     """
-    problems: list[Diagnostic] = []
+    return Files(paths).read()
+
+
+@dataclass(slots=True)
+class Files:
+    """Files that are looked at again and again: only what differs is read."""
+
+    paths: Sequence[str | Path]
+    _known: dict[Path, tuple[tuple[int, ...], Source]] = field(
+        default_factory=dict[Path, tuple[tuple[int, ...], Source]]
+    )
+
+    def read(self) -> list[Source]:
+        """Returns what `read` returns; a file that is as it was has the same `Source`.
+
+        Raises:
+            UnreadableSource: As `read` raises it.
+        """
+        known, self._known = self._known, {}
+        problems: list[Diagnostic] = []
+        sources: list[Source] = []
+        left_bytes = MAX_TOTAL_BYTES
+        now_ns = time.time_ns()
+        for path in _listed(self.paths, problems):
+            state = _state(path)
+            before, source = known.get(path, (None, None))
+            if source is None or state != before or len(source.data) > left_bytes:
+                source = _read_one(path, left_bytes, problems)
+            if source is not None:
+                left_bytes -= len(source.data)
+                sources.append(source)
+                if state is not None and max(state[:2]) < now_ns - _CLOCK_NS:
+                    self._known[path] = state, source
+        if problems:
+            raise UnreadableSource(problems)
+        return sources
+
+
+def _listed(paths: Sequence[str | Path], problems: list[Diagnostic]) -> list[Path]:
     files = list(dict.fromkeys(_files(paths, problems)))
     if len(files) > MAX_FILES:
         raise UnreadableSource([_problem(files[MAX_FILES], f"more than {MAX_FILES} files")])
-    sources: list[Source] = []
-    left_bytes = MAX_TOTAL_BYTES
-    for path in files:
-        source = _read_one(path, left_bytes, problems)
-        if source is not None:
-            left_bytes -= len(source.data)
-            sources.append(source)
-    if problems:
-        raise UnreadableSource(problems)
-    return sources
+    return files
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """Returns what differs when a file differs; its times come first."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def _files(paths: Sequence[str | Path], problems: list[Diagnostic]) -> Iterator[Path]:

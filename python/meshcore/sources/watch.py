@@ -34,12 +34,24 @@ class Change:
     plugins: bool = False
 
 
-class Watch:
-    """Watches the documents, and the files of plugins, of one sidecar."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often files are looked at, and how long they must have been still."""
 
-    def __init__(self, documents: Sequence[str], plugins: Sequence[str] = ()) -> None:
+    every_seconds: float = EVERY_SECONDS
+    share: float = SHARE
+    still_within_seconds: float = STILL_WITHIN_SECONDS
+
+
+class Watch:
+    """Watches the documents, and the files of plugins, of one process."""
+
+    def __init__(
+        self, documents: Sequence[str], plugins: Sequence[str] = (), pace: Pace | None = None
+    ) -> None:
         self._documents = documents
         self._plugins = plugins
+        self._pace = pace or Pace()
         self._seen = self._look()
         # Of what may be used in a signal's handler, whatever it interrupts; an event may not.
         self._woken: SimpleQueue[None] = SimpleQueue()
@@ -59,7 +71,7 @@ class Watch:
 
     def changes(self) -> Iterator[Change]:
         """Yields changes as they are noticed, until the watch is closed."""
-        pause = EVERY_SECONDS
+        pause = self._pace.every_seconds
         while True:
             with suppress(Empty):
                 self._woken.get(timeout=pause)
@@ -73,14 +85,15 @@ class Watch:
             began = time.monotonic()
             if self._look() != self._seen:
                 yield self._settled()
-                pause = EVERY_SECONDS
+                pause = self._pace.every_seconds
             else:
-                pause = max(EVERY_SECONDS, (time.monotonic() - began) / SHARE)
+                took = time.monotonic() - began
+                pause = max(self._pace.every_seconds, took / self._pace.share)
 
     def _settled(self) -> Change:
         """Waits until the files are still; returns what changed."""
         before, now = self._seen, self._look()
-        until = time.monotonic() + STILL_WITHIN_SECONDS
+        until = time.monotonic() + self._pace.still_within_seconds
         while time.monotonic() < until:
             time.sleep(STILL_SECONDS)
             last, now = now, self._look()

@@ -55,7 +55,7 @@ def test_the_sidecar_imports_nothing_heavy():
 
 def test_help_lists_every_command():
     shown = meshcore("--help").stdout
-    for name in ("run", "analyze", "expand", "status", "cert", "version"):
+    for name in ("demo", "run", "analyze", "expand", "status", "graph", "cert", "version"):
         assert f"\n  {name} " in shown
         help_of_one = meshcore(name, "--help")
         assert help_of_one.returncode == 0, help_of_one.stderr

@@ -13,6 +13,9 @@ from meshcore.cli import supervise
 from meshcore.cli.supervise import Supervisor
 
 SPAWN = os.posix_spawn
+ABOVE = {
+    "takeover": False, "restarts": True, "command": [], "proxy_variables": [], "intercept": None,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -20,7 +23,7 @@ def supervisor():
     """One that has started nothing, and leaves the signals as they were."""
     numbers = (*supervise._TOLD, signal.SIGHUP, *supervise._FORWARDED, signal.SIGCHLD)
     before = {number: signal.getsignal(number) for number in numbers}
-    one = Supervisor("{}", {"takeover": False, "command": [], "proxy_variables": []})
+    one = Supervisor("{}", ABOVE)
     yield one
     signal.set_wakeup_fd(-1)
     for number, heard in before.items():

@@ -32,7 +32,7 @@ items:
         ("ConfigMap", "v1", Severity.INFO),
         ("Service", "serving.knative.dev/v1", Severity.INFO),
         ("VirtualService", "example.com/v1", Severity.INFO),
-        ("Gateway", "networking.istio.io/v1", Severity.WARNING),
+        ("Sidecar", "networking.istio.io/v1", Severity.WARNING),
         ("HTTPRoute", "gateway.networking.k8s.io/v1", Severity.WARNING),
         ("RequestAuthentication", "security.istio.io/v1", Severity.WARNING),
         ("AuthorisationPolicy", "security.istio.io/v1", Severity.ERROR),

@@ -19,8 +19,8 @@ KINDS = [
 
 def test_the_covered_kinds_are_found():
     assert sorted(KINDS) == [
-        "AuthorizationPolicy", "DestinationRule", "MeshConfig", "PeerAuthentication", "Service",
-        "ServiceEntry", "VirtualService", "WorkloadEntry",
+        "AuthorizationPolicy", "DestinationRule", "Gateway", "MeshConfig", "PeerAuthentication",
+        "Secret", "Service", "ServiceEntry", "VirtualService", "WorkloadEntry", "WorkloadGroup",
     ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from meshcore.errors import UnreadableSource
-from meshcore.sources.file import read
+from meshcore.sources.file import Files, read
 
 
 def write(path: Path, text: str = "a: 1\n") -> Path:
@@ -123,3 +123,58 @@ def test_a_name_that_is_not_utf_8_is_shown_with_its_bytes(tmp_path):
     with pytest.raises(UnreadableSource) as raised:
         read([os.fsdecode(bytes(tmp_path) + b"/\xfe.yaml")])
     assert raised.value.diagnostics[0].file == f"{tmp_path}/\\xfe.yaml"
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Lets time pass for what looks at the clock."""
+    ahead = [0]
+    real = time.time_ns
+    monkeypatch.setattr("meshcore.sources.file.time.time_ns", lambda: real() + ahead[0])
+    return lambda seconds: ahead.__setitem__(0, seconds * 1_000_000_000)
+
+
+def test_a_file_that_is_as_it_was_is_not_read_again(tmp_path, clock):
+    write(tmp_path / "a.yaml")
+    write(tmp_path / "b.yaml")
+    files = Files([tmp_path])
+    clock(60)
+    first = files.read()
+    again = files.read()
+    assert [one is other for one, other in zip(first, again, strict=True)] == [True, True]
+    write(tmp_path / "b.yaml", "b: 2\n")
+    third = files.read()
+    assert third[0] is first[0]
+    assert third[1].data == "b: 2\n"
+    assert third == read([tmp_path])
+
+
+def test_a_file_that_was_just_written_is_read_again(tmp_path):
+    path = write(tmp_path / "a.yaml", "a: 1\n")
+    files = Files([tmp_path])
+    files.read()
+    kept = path.stat()
+    path.write_text("a: 2\n")
+    os.utime(path, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    assert files.read()[0].data == "a: 2\n"
+
+
+def test_files_that_went_and_came_are_known(tmp_path, clock):
+    write(tmp_path / "a.yaml")
+    files = Files([tmp_path])
+    clock(60)
+    files.read()
+    (tmp_path / "a.yaml").unlink()
+    assert files.read() == []
+    write(tmp_path / "c.yaml")
+    assert names(files.read(), tmp_path) == ["c.yaml"]
+
+
+def test_what_cannot_be_read_now_may_be_later(tmp_path):
+    path = write(tmp_path / "a.yaml")
+    files = Files([tmp_path])
+    path.write_bytes(b"\xff\n")
+    with pytest.raises(UnreadableSource, match="not UTF-8"):
+        files.read()
+    path.write_text("a: 3\n")
+    assert files.read()[0].data == "a: 3\n"

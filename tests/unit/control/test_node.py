@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -87,3 +88,36 @@ def test_sidecars_that_share_a_directory_have_other_files():
     keys = [settings(version=v, address=a).key for v in (None, "v1") for a in (None, "fd00::1")]
     assert len(set(keys)) == 4
     assert not any("/" in key or ":" in key for key in keys)
+
+
+def intercepted(**more):
+    return replace(settings(Ports(dns=15053), **more), intercepted=True, both_families=True)
+
+
+def test_what_is_redirected_is_listened_for_in_both_families():
+    one = made(intercepted(), head("10.1.2.3"))
+    assert one["intercepted"]
+    listen = one["listen"]
+    assert (listen["outbound"], listen["outbound_other"]) == ("127.0.0.1:15001", "[::1]:15001")
+    assert (listen["inbound"], listen["inbound_other"]) == (f"{ALL}:15006", "[::]:15006")
+    assert (listen["dns"], listen["dns_other"]) == ("127.0.0.1:15053", "[::1]:15053")
+    assert "dns" not in made(settings(), head("10.1.2.3"))["listen"]
+
+
+def test_calls_to_a_loopback_address_cannot_be_redirected():
+    with pytest.raises(StartFailed, match=r"127\.0\.0\.9, and calls to a loopback address"):
+        made(intercepted(), head())
+
+
+def test_one_that_nobody_calls_needs_no_address_to_be_intercepted():
+    listen = made(intercepted(has_inbound=False), head("127.0.0.9"))["listen"]
+    assert (listen["outbound"], listen["outbound_other"]) == ("127.0.0.1:15001", "[::1]:15001")
+
+
+def test_a_gateway_listens_where_documents_say_and_has_no_application():
+    one = made(settings(is_gateway=True), head("10.1.2.3"))
+    assert one["ports"] == []
+    assert one["listen"] == {
+        "gateway": ALL, "admin": "127.0.0.1:15000", "health": f"{ALL}:15021",
+        "metrics": f"{ALL}:15090",
+    }  # fmt: skip

@@ -110,3 +110,19 @@ def test_the_form_of_the_mesh_holds_for_a_file_of_the_command_line(
     )
     settings = json.loads(done.stdout.splitlines()[1])["settings"]
     assert settings["access_log"] == {"path": path, "format": form}
+
+
+def test_credentials_are_for_gateways_of_their_namespace_alone(answer, tmp_path):
+    head = "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\n"
+    values = "stringData: {tls.crt: c, tls.key: k}\n"
+    text = "---\n".join(
+        f"{head}metadata: {{name: web, namespace: {name}}}\n{values}"
+        for name in ("default", "other")
+    )
+    (tmp_path / "mesh.yaml").write_text(text)
+    gateway = {"service": "edge", "namespace": "default", "ports": [], "is_gateway": True}
+    _, head, mesh = answer(tmp_path, wanted=gateway)
+    assert [one["origin"]["namespace"] for one in mesh["credentials"]] == ["default"]
+    assert head["own"]["name"] == "edge"
+    _, _, mesh = answer(tmp_path, wanted={**gateway, "is_gateway": False})
+    assert mesh["credentials"] == []

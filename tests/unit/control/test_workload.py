@@ -79,3 +79,9 @@ def test_a_client_need_not_be_in_the_mesh(compiled):
     assert one["service_account"] == "job"
     assert one["labels"] == {"app": "job", "version": "v9"}
     assert one["ports"] == one["hosts"] == []
+
+
+def test_a_gateway_that_the_mesh_does_not_mention_has_the_labels_of_istios_chart(compiled):
+    one = find(compiled(MESH), wanted("istio-ingressgateway", is_gateway=True))
+    assert one["labels"] == {"app": "istio-ingressgateway", "istio": "ingressgateway"}
+    assert (one["service_account"], one["ports"]) == ("istio-ingressgateway", [])

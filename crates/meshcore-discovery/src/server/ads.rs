@@ -17,7 +17,7 @@ use super::client::ClientId;
 use super::node::Facts;
 use super::requests::Ended;
 use super::serve::{Answering, Call, Hangup};
-use crate::peer::Peer;
+use crate::peer::{self, Peer};
 use crate::wire::{self, DeltaRequest, DeltaResponse};
 
 /// Largest request. Source: gRPC's default.
@@ -96,14 +96,10 @@ impl StreamingService<DeltaRequest> for Ads {
 impl Caller {
     fn of<T>(request: &Request<T>) -> Self {
         let extensions = request.extensions();
-        let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        let bearer = header
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         Self {
             peer: extensions.get::<Peer>().cloned().unwrap_or_default(),
             hangup: extensions.get::<Hangup>().cloned().unwrap_or_default(),
-            bearer: bearer.map(|(_, token)| token.trim().to_owned()),
+            bearer: peer::bearer(request.metadata()).map(str::to_owned),
         }
     }
 }

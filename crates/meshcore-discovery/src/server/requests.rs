@@ -86,7 +86,7 @@ impl State {
             let most = self.limits.keys;
             return Err(Ended::TooMuch(format!("{most} keys are the most that a client may have")));
         }
-        let parsed = Key::parse(key, &client.namespace, &client.own).map_err(|reason| {
+        let parsed = Key::parse(key, &client.own, client.identity.is_some()).map_err(|reason| {
             let shown: String = key.chars().take(100).collect();
             Ended::Malformed(format!("{shown:?} is no key: {reason}"))
         })?;

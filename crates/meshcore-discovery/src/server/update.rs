@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use meshcore_model::Resource;
+use meshcore_model::{Resource, Trust};
 
 use super::Server;
 use super::state::State;
 use crate::registry::{Registration, admit};
-use crate::world::{Look, Name, Stored};
+use crate::world::{Look, Name, Stored, TRUST};
 
 /// Longest name of a resource.
 const MAX_NAME_BYTES: usize = 1024;
@@ -65,6 +65,21 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Whom the mesh trusts from now on: it comes from the authority, not from documents.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`] if it cannot be a resource.
+    pub fn set_trust(&self, trust: Trust) -> Result<(), UpdateError> {
+        let json = serde_json::to_vec(&Resource::Trust(Box::new(trust)));
+        let json = json.map_err(|error| refused(TRUST, error.to_string()))?;
+        let stored = Stored::read(&json).map_err(|error| refused(TRUST, error.to_string()))?;
+        self.state.lock().apply(vec![(TRUST.into(), stored)], Vec::new(), Instant::now());
+        Ok(())
+    }
+}
+
 fn refused(name: &str, reason: impl Into<String>) -> UpdateError {
     UpdateError::Refused { name: name.chars().take(200).collect(), reason: reason.into() }
 }
@@ -81,6 +96,9 @@ fn read(name: &str, json: &[u8]) -> Result<(Name, Stored), UpdateError> {
     let stored = Stored::read(json).map_err(|error| refused(name, error.to_string()))?;
     if matches!(*stored.resource, Resource::Found(_)) {
         return Err(refused(name, "is an answer, which only the server makes"));
+    }
+    if name == TRUST || matches!(*stored.resource, Resource::Trust(_)) {
+        return Err(refused(name, "is what the authority says, which no document can"));
     }
     Ok((name.into(), stored))
 }
@@ -163,6 +181,8 @@ fn namespace(look: &Look) -> Option<&str> {
         | Look::At(_)
         | Look::Route(_)
         | Look::Bound(_)
+        | Look::Gateways
+        | Look::Credentials(_)
         | Look::Policy(..)
         | Look::PeerAuths(_)
         | Look::Authorizations(_) => None,

@@ -31,8 +31,8 @@ pub(crate) enum Key {
     Host(Box<str>),
     /// The workload at an address.
     Address(IpAddr),
-    /// What a gateway serves, as `namespace/name`.
-    Gateway(Box<str>),
+    /// What a gateway with these labels serves; its keys only if it proved its namespace.
+    Gateway { own: Arc<Own>, is_proved: bool },
     /// All that the namespace may see.
     Everything,
 }
@@ -59,13 +59,14 @@ pub(crate) struct Answered {
 
 impl Key {
     /// Reads a key; says what is wrong with it.
-    pub(crate) fn parse(text: &str, namespace: &str, own: &Arc<Own>) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str, own: &Arc<Own>, is_proved: bool) -> Result<Self, &'static str> {
         if text.len() > MAX_KEY_BYTES {
             return Err("a key has at most 300 bytes");
         }
         match text.split_once('/') {
             None if text == "self" => Ok(Self::Own(Arc::clone(own))),
             None if text == "*" => Ok(Self::Everything),
+            None if text == "gateway" => Ok(Self::Gateway { own: Arc::clone(own), is_proved }),
             Some(("host", name)) => {
                 let name = name.strip_suffix('.').unwrap_or(name);
                 let is_plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
@@ -75,11 +76,7 @@ impl Key {
             Some(("address", address)) => {
                 ip(address).map(Self::Address).ok_or("address/ is followed by an IP address")
             }
-            Some(("gateway", name)) if name.contains('/') => Ok(Self::Gateway(name.into())),
-            Some(("gateway", name)) if !name.is_empty() => {
-                Ok(Self::Gateway(format!("{namespace}/{name}").into()))
-            }
-            None | Some(_) => Err("a key is self, *, host/NAME, address/IP or gateway/NAME"),
+            None | Some(_) => Err("a key is self, gateway, *, host/NAME or address/IP"),
         }
     }
 }
@@ -91,7 +88,7 @@ pub(crate) fn answer(world: &World, asked: &Asked) -> Answered {
         Key::Own(own) => search.own(own),
         Key::Host(name) => search.host(name),
         Key::Address(address) => search.address(*address),
-        Key::Gateway(name) => search.gateway(name),
+        Key::Gateway { own, is_proved } => search.gateway(own, *is_proved),
         Key::Everything => search.everything(),
     }
     search.found
@@ -202,9 +199,20 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn gateway(&mut self, gateway: &str) {
-        self.named(&format!("listener/{gateway}"));
-        self.routes_at(Look::Bound(gateway.into()));
+    /// The gateways of all namespaces that select it, and what is bound to them.
+    fn gateway(&mut self, own: &Own, is_proved: bool) {
+        for (name, resource) in self.at(Look::Gateways) {
+            let Resource::Gateway(gateway) = resource else { continue };
+            if gateway.selector.iter().all(|(key, value)| own.labels.get(key) == Some(value)) {
+                self.add(name);
+                let origin = &gateway.origin;
+                let bound = format!("{}/{}", origin.namespace, origin.name);
+                self.routes_at(Look::Bound(bound.into()));
+            }
+        }
+        if is_proved {
+            self.take(Look::Credentials(self.namespace.into()));
+        }
     }
 
     /// The whole mesh, without what only other namespaces follow.
@@ -219,8 +227,13 @@ impl<'a> Search<'a> {
             Resource::TrafficPolicy(policy) => hosts::follows(policy, self.namespace),
             Resource::Authorization(policy) => here(&policy.origin.namespace),
             Resource::WorkloadGroup(group) => group.namespace == self.namespace,
-            Resource::Settings(_) | Resource::Workload(_) | Resource::PeerAuth(_) => true,
-            Resource::Found(_) => false,
+            // Keys are for gateways alone, and no answer has them.
+            Resource::Settings(_)
+            | Resource::Workload(_)
+            | Resource::PeerAuth(_)
+            | Resource::Gateway(_)
+            | Resource::Trust(_) => true,
+            Resource::Found(_) | Resource::Credential(_) => false,
         });
         let names: BTreeSet<Name> = all.map(|(name, _)| Arc::clone(name)).collect();
         self.found.names = names;

@@ -38,6 +38,10 @@ pub(crate) enum Look {
     At(IpAddr),
     /// Routes of a host, as it is written.
     Route(Text),
+    /// Gateways.
+    Gateways,
+    /// Certificates and keys of gateways of a namespace.
+    Credentials(Text),
     /// Routes that are bound to a gateway, `namespace/name`.
     Bound(Text),
     /// Traffic policies of a namespace for a host, as it is written.
@@ -80,7 +84,14 @@ pub(crate) fn of(name: &Name, stored: &Stored) -> Vec<Look> {
         Resource::Authorization(policy) => {
             looks.push(Look::Authorizations(policy.origin.namespace.as_str().into()));
         }
-        Resource::Settings(_) | Resource::WorkloadGroup(_) | Resource::Found(_) => {}
+        Resource::Gateway(_) => looks.push(Look::Gateways),
+        Resource::Credential(credential) => {
+            looks.push(Look::Credentials(credential.origin.namespace.as_str().into()));
+        }
+        Resource::Settings(_)
+        | Resource::WorkloadGroup(_)
+        | Resource::Trust(_)
+        | Resource::Found(_) => {}
     }
     looks
 }

@@ -65,6 +65,9 @@ async fn metrics(control: &Control) -> Response {
     let mut body = Vec::with_capacity(64 * 1024);
     control.shared.registry.render(TextFormat::Prometheus, &mut body);
     body.extend_from_slice(&control.shared.hooks.exposition());
+    if let Some(discovery) = &control.shared.discovery {
+        body.extend_from_slice(&discovery.exposition());
+    }
     let added = control.ask_python(|hooks| hooks.scrape()).await;
     body.extend_from_slice(&added.unwrap_or_default());
     Response { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body }

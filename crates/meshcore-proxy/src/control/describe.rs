@@ -1,7 +1,8 @@
 //! What is in force, as JSON for people and tools.
 
 use meshcore_model::Origin;
-use meshcore_snapshot::{Cluster, Endpoint, Rule, RuleAction, Snapshot, Transport, VirtualHost};
+use meshcore_snapshot::{Cluster, Endpoint, GatewayChain, GatewayHosts, GatewayListener};
+use meshcore_snapshot::{Rule, RuleAction, Serves, Snapshot, Transport, VirtualHost};
 use meshcore_tls::ChainLink;
 use serde_json::{Value, json};
 
@@ -16,6 +17,7 @@ pub(super) fn snapshot(shared: &Shared) -> Value {
         "settings": snapshot.settings,
         "outbound": snapshot.outbound.hosts().map(|vhost| host(vhost)).collect::<Vec<_>>(),
         "inbound": inbound(&snapshot),
+        "gateway": gateway(shared),
         "clusters": snapshot.clusters().map(|one| cluster(one, shared)).collect::<Vec<_>>(),
     })
 }
@@ -54,6 +56,52 @@ pub(super) fn certificate(shared: &Shared) -> Value {
         "not_after": materials.not_after(),
         "chain": chain,
         "trust": trust,
+    })
+}
+
+/// What a gateway serves, and how its certificates fare; null when it is none.
+pub(super) fn gateway(shared: &Shared) -> Value {
+    let snapshot = shared.cell.load();
+    let Some(gateway) = snapshot.gateway.as_deref() else { return Value::Null };
+    let left_out: Vec<Value> = gateway
+        .left_out
+        .iter()
+        .map(|(server, why)| json!({"server": origin(server), "why": why}))
+        .collect();
+    json!({
+        "listeners": gateway.listeners().iter().map(listener).collect::<Vec<_>>(),
+        "tls": shared.terminations.status(gateway),
+        "left_out": left_out,
+        "deny": gateway.authorization.enforced.deny.len(),
+        "allow": gateway.authorization.enforced.allow.len(),
+        "denies_by_default": gateway.authorization.enforced.has_allow,
+    })
+}
+
+fn listener(listener: &GatewayListener) -> Value {
+    let hosts = |hosts: &GatewayHosts| hosts.all().map(|one| host(one)).collect::<Vec<_>>();
+    let serves = match &listener.serves {
+        Serves::Http(http) => json!({"http": hosts(http)}),
+        Serves::Tcp(_) => json!("tcp"),
+        Serves::Tls(tls) => tls
+            .chains()
+            .iter()
+            .map(|chain| match chain {
+                GatewayChain::Http(by, http) => {
+                    json!({"server": origin(&by.origin), "mode": by.tls.mode, "http": hosts(http)})
+                }
+                GatewayChain::Tcp(by, _) => {
+                    json!({"server": origin(&by.origin), "mode": by.tls.mode, "tcp": true})
+                }
+                GatewayChain::PassThrough(_) => json!({"mode": "passthrough"}),
+            })
+            .collect(),
+    };
+    json!({
+        "address": listener.address,
+        "port": listener.port,
+        "origin": origin(&listener.origin),
+        "serves": serves,
     })
 }
 

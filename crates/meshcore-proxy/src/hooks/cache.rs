@@ -119,12 +119,12 @@ fn write_key(reads: &[Attribute], view: &View<'_>, key: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
+    use std::sync::Arc;
 
     use meshcore_http::RequestHead;
     use meshcore_model::{HookAnswer, HookMode, HookStage};
 
     use super::*;
-    use crate::hooks::Edits;
 
     fn hook(reads: &[&str]) -> Hook {
         Hook {
@@ -162,7 +162,7 @@ mod tests {
         let hook = hook(&["a", "b"]);
         let now = Instant::now();
         let (first, other) = (request(&[("a", "1"), ("x", "9")]), request(&[("a", "2")]));
-        let allow = Decision::Allow(Edits::default());
+        let allow = Decision::Allow(Arc::default());
         assert_eq!(cache.recall(&hook, &view(&first), (now, 0)), None);
         cache.remember(&hook, cache.key_of(&hook, &view(&first)), &allow, (now, 0));
         let same = request(&[("x", "8"), ("a", "1")]);

@@ -1,15 +1,33 @@
 //! Calling a hook: remembered, at once, or by the policy thread; with its limit and its declared
 //! answer.
 
+use std::future::poll_fn;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use meshcore_model::{Failure, Hook, HookAnswer, HookMode, Kind};
 use meshcore_telemetry::{Counter, Labelled};
 
-use super::{Decision, Edits, HookError, HookHost, View};
+use super::{Decision, HookError, HookHost, View};
+use crate::timer::timeout;
 use crate::worker::Worker;
+
+/// Waits until all tasks that are ready now had their turn.
+async fn others_first() {
+    let mut had_turn = false;
+    poll_fn(|cx| {
+        if mem::replace(&mut had_turn, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
 
 impl Worker {
     /// What the hook decides for this request, or what it declares for the case that it gives
@@ -23,21 +41,20 @@ impl Worker {
         hook: &Arc<Hook>,
         view: &View<'_>,
     ) -> Result<Decision, Failure> {
-        let now = Instant::now();
-        let mut key = None;
+        let mut asked = None;
         if hook.cache_ms > 0 {
-            let epoch = self.shared.hooks.cache_epoch();
-            if let Some(known) = self.decisions.recall(hook, view, (now, epoch)) {
+            let at = (Instant::now(), self.shared.hooks.cache_epoch());
+            if let Some(known) = self.decisions.recall(hook, view, at) {
                 self.recorder.count_by(Labelled::HookCacheHits, &hook.name, 1);
                 return Ok(known);
             }
-            key = Some((self.decisions.key_of(hook, view), epoch));
+            asked = Some((self.decisions.key_of(hook, view), at));
         }
         self.recorder.count_by(Labelled::HookCalls, &hook.name, 1);
         match self.ask(hook, view).await {
             Ok(decision) => {
-                if let Some((key, epoch)) = key {
-                    self.decisions.remember(hook, key, &decision, (now, epoch));
+                if let Some((key, at)) = asked {
+                    self.decisions.remember(hook, key, &decision, at);
                 }
                 Ok(decision)
             }
@@ -45,15 +62,20 @@ impl Worker {
         }
     }
 
+    /// Asks Python.
     async fn ask(&self, hook: &Arc<Hook>, view: &View<'_>) -> Result<Decision, HookError> {
-        if hook.mode == HookMode::Inline
-            && let Some(decided) = self.guard(|host| host.call_now(hook, view))?
-        {
-            return decided;
+        if hook.mode == HookMode::Inline {
+            // Hooks of all requests that are ready run one after the other, in warm caches.
+            others_first().await;
+            let decided = self.guard(|host| host.call_now(hook, view))?;
+            if let Some(decided) = decided {
+                others_first().await;
+                return decided;
+            }
         }
         let pending = self.guard(|host| host.call_later(hook, view.facts(hook)))?;
         let pending = pending.ok_or(HookError::Overloaded)?;
-        match tokio::time::timeout(Duration::from_millis(hook.timeout_ms), pending).await {
+        match timeout(Duration::from_millis(hook.timeout_ms), pin!(pending)).await {
             Ok(Ok(decided)) => decided,
             Ok(Err(_dropped)) => Err(HookError::Broken),
             Err(_elapsed) => {
@@ -87,7 +109,7 @@ impl Worker {
         };
         self.recorder.count_by(family, &hook.name, 1);
         match hook.on_error {
-            HookAnswer::Allow => Ok(Decision::Allow(Edits::default())),
+            HookAnswer::Allow => Ok(Decision::Allow(Arc::default())),
             HookAnswer::Skip => Ok(Decision::Abstain),
             HookAnswer::Deny => {
                 Err(Failure::because(Kind::Undecided, format!("{}: {error}", hook.name)))

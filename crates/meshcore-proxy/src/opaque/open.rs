@@ -1,6 +1,7 @@
 //! Where opaque connections go, and getting there.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use meshcore_http::RequestHead;
 use meshcore_model::WorkloadLabels;
 use meshcore_model::{Failure, HookStage, Kind, OutboundPolicy, Protocol, ServiceLabels};
 use meshcore_policy::authorize_tcp;
-use meshcore_snapshot::{Authority, Cluster, InboundPort, Snapshot, TcpDestination, Transport};
+use meshcore_snapshot::{Authority, Cluster, GatewayChain, InboundPort, Serves, Snapshot};
+use meshcore_snapshot::{TcpDestination, TcpRoute, Transport};
 use meshcore_telemetry::Gauge;
 
 use super::IDLE;
@@ -23,6 +25,7 @@ use crate::pool::Slot;
 use crate::route::resolve_host;
 use crate::stream::Stream;
 use crate::target::{Busy, choose_upstream};
+use crate::timer::timeout;
 use crate::worker::Worker;
 
 /// Streams of one HBONE connection. Source: the default of Istio's ztunnel.
@@ -58,7 +61,7 @@ pub(super) async fn open_requested(
             let destination = TcpDestination::Authority(head.authority());
             open_outbound(worker, client, snapshot, destination).await
         }
-        Direction::Inbound => Err(Kind::NoRoute.into()),
+        Direction::Inbound | Direction::Gateway => Err(Kind::NoRoute.into()),
     }
 }
 
@@ -68,9 +71,55 @@ pub(super) async fn open_outbound(
     snapshot: &Snapshot,
     destination: TcpDestination<'_>,
 ) -> Result<Opened, Failure> {
-    let Some(route) = snapshot.outbound.tcp(destination) else {
-        return pass_through(worker, snapshot, destination).await;
+    if let Some(route) = snapshot.outbound.tcp(destination) {
+        return open_route(worker, client, snapshot, route).await;
+    }
+    let answer = match destination {
+        TcpDestination::Authority(authority) => worker.ask_authority(authority),
+        TcpDestination::Address(address) => worker.ask_address(address.ip()),
     };
+    if let Some(answer) = answer {
+        answer.wait().await;
+        let snapshot = worker.snapshot();
+        if let Some(route) = snapshot.outbound.tcp(destination) {
+            return open_route(worker, client, &snapshot, route).await;
+        }
+    }
+    pass_through(worker, snapshot, destination).await
+}
+
+/// What came in at a gateway goes where its route leads, and nowhere without one.
+pub(super) async fn open_gateway(
+    worker: &Rc<Worker>,
+    client: &Client,
+    snapshot: &Snapshot,
+) -> Result<Opened, Failure> {
+    let nowhere = || Failure::from(Kind::NoRoute);
+    let gateway = snapshot.gateway.as_deref().ok_or_else(nowhere)?;
+    let verdict = authorize_tcp(&gateway.authorization, &client.as_gateway_peer());
+    if !verdict.allowed {
+        return Err(Failure::because(Kind::Denied, reason(&verdict, &gateway.authorization)));
+    }
+    let entrance = client.entrance.as_deref().ok_or_else(nowhere)?;
+    let listener = gateway.listener(entrance.listener).ok_or_else(nowhere)?;
+    let bytes = match &listener.serves {
+        Serves::Tcp(bytes) => bytes,
+        Serves::Tls(tls) => match tls.chain(client.sni.as_deref().map(str::as_bytes)) {
+            Some(GatewayChain::Tcp(_, bytes) | GatewayChain::PassThrough(bytes)) => bytes,
+            Some(GatewayChain::Http(..)) | None => return Err(nowhere()),
+        },
+        Serves::Http(_) => return Err(nowhere()),
+    };
+    let route = bytes.route(client.local).ok_or_else(nowhere)?;
+    open_route(worker, client, snapshot, route).await
+}
+
+async fn open_route(
+    worker: &Rc<Worker>,
+    client: &Client,
+    snapshot: &Snapshot,
+    route: &TcpRoute,
+) -> Result<Opened, Failure> {
     let missing = || Failure::because(Kind::NoCluster, format!("rule of {}", route.origin));
     let chosen = route.destinations.choose(worker.random()).ok_or_else(missing)?;
     let cluster = snapshot.cluster(chosen.cluster(route.port).ok_or_else(missing)?);
@@ -128,7 +177,7 @@ async fn open_stream(
             format!("tunnel to {authority}: no answer within {:?}", upstream.connect_within);
         Failure::because(Kind::UpstreamConnectTimeout, cause)
     };
-    tokio::time::timeout(upstream.connect_within, opening).await.unwrap_or_else(|_| Err(late()))
+    timeout(upstream.connect_within, pin!(opening)).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// An HBONE connection to the endpoint, and whether it was there before.
@@ -209,13 +258,13 @@ pub(super) async fn open_inbound(
     let peer = client.as_peer(snapshot, port);
     let verdict = authorize_tcp(&port.authorization, &peer);
     if !verdict.allowed {
-        return Err(Failure::because(Kind::Denied, reason(&verdict, port)));
+        return Err(Failure::because(Kind::Denied, reason(&verdict, &port.authorization)));
     }
     if needs_hooks(snapshot, port) {
         let cause = "hooks authorize requests, which these bytes are not; a port may declare TCP";
         return Err(Failure::because(Kind::Denied, cause));
     }
-    let upstream = Upstream::plain(port.application, CONNECT_WITHIN);
+    let upstream = Upstream::application(worker, client, (snapshot, port), CONNECT_WITHIN)?;
     Ok(Opened {
         stream: upstream.connect(worker, Speaking::Opaque, "").await?,
         busy: None,
@@ -223,7 +272,7 @@ pub(super) async fn open_inbound(
         service: Arc::clone(&port.service),
         destination: Arc::clone(&snapshot.workload),
         cluster: Arc::clone(&port.cluster),
-        address: Some(port.application),
+        address: Some(client.application(port)),
         idle: IDLE,
     })
 }

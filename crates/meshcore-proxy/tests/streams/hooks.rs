@@ -169,7 +169,7 @@ fn denial() -> Denial {
 #[test]
 fn a_hook_answers_at_once() {
     let application = Application::echo("v1");
-    let host = Double::with(NAME, Does::Now(Ok(Decision::Allow(set("x-user", "ann")))));
+    let host = Double::with(NAME, Does::Now(Ok(Decision::Allow(set("x-user", "ann").into()))));
     let sidecar = beside(&application, hook("authorize", json!({})), &host);
     let answer = get(&sidecar, "/", "x-user: forged\r\nx-user: twice\r\n");
     assert_eq!(answer.status(), 200);
@@ -181,7 +181,7 @@ fn a_hook_answers_at_once() {
 #[test]
 fn a_busy_interpreter_is_not_waited_for_and_gets_what_was_declared() {
     let application = Application::echo("v1");
-    let allow = Ok(Decision::Allow(set("x-user", "ann")));
+    let allow = Ok(Decision::Allow(set("x-user", "ann").into()));
     let host = Double::with(NAME, Does::Busy(Later::Answers(allow)));
     let reads = json!({"reads": ["path", {"header": "x-team"}]});
     let sidecar = beside(&application, hook("authorize", reads), &host);
@@ -272,7 +272,7 @@ fn a_host_that_panics_stops_no_worker() {
 #[test]
 fn a_decision_is_remembered_under_what_was_read() {
     let application = Application::echo("v1");
-    let host = Double::with(NAME, Does::Now(Ok(Decision::Allow(Edits::default()))));
+    let host = Double::with(NAME, Does::Now(Ok(Decision::Allow(Arc::default()))));
     let more = json!({"reads": [{"header": "x-user"}], "cache_ms": 60_000});
     let sidecar = beside(&application, hook("authorize", more), &host);
     let calls = || host.inline.load(Ordering::SeqCst);
@@ -320,7 +320,7 @@ fn a_hook_changes_the_request() {
         path: Some(b"/other?x=1"[..].into()),
         ..set("x-added", "1")
     };
-    let host = Double::with(NAME, Does::Now(Ok(Decision::Modify(edits))));
+    let host = Double::with(NAME, Does::Now(Ok(Decision::Modify(edits.into()))));
     let sidecar = beside(&application, hook("on_request", json!({})), &host);
     assert_eq!(get(&sidecar, "/", "x-secret: 1\r\n").status(), 200);
     let seen = application.last();
@@ -333,7 +333,7 @@ fn a_hook_changes_the_answer() {
     let application = Application::start(|_| Reply::new(200, "the original, which is longer"));
     let edits =
         Edits { status: Some(203), body: Some(b"changed"[..].into()), ..set("x-added", "1") };
-    let host = Double::with(NAME, Does::Now(Ok(Decision::Modify(edits))));
+    let host = Double::with(NAME, Does::Now(Ok(Decision::Modify(edits.into()))));
     let sidecar = beside(&application, hook("on_response", json!({})), &host);
     let mut client = Client::connect(sidecar.inbound());
     for _ in 0..2 {
@@ -351,7 +351,7 @@ fn a_new_body_is_not_sent_where_there_can_be_none() {
         Reply::raw(if is_head { described } else { "HTTP/1.1 204 No Content\r\n\r\n" })
     });
     let edits = Edits { body: Some(b"changed"[..].into()), ..Edits::default() };
-    let host = Double::with(NAME, Does::Now(Ok(Decision::Modify(edits))));
+    let host = Double::with(NAME, Does::Now(Ok(Decision::Modify(edits.into()))));
     let sidecar = beside(&application, hook("on_response", json!({})), &host);
     let mut client = Client::connect(sidecar.inbound());
     client.send("HEAD / HTTP/1.1\r\nhost: api\r\n\r\n");
@@ -438,7 +438,7 @@ fn a_status_without_a_body_does_not_let_the_body_through() {
     let application = Application::start(move |_| Reply::new(200, secret));
     for status in [204, 304] {
         let edits = Edits { status: Some(status), ..Edits::default() };
-        let host = Double::with(NAME, Does::Now(Ok(Decision::Modify(edits))));
+        let host = Double::with(NAME, Does::Now(Ok(Decision::Modify(edits.into()))));
         let sidecar = beside(&application, hook("on_response", json!({})), &host);
         let mut client = Client::connect(sidecar.inbound());
         for _ in 0..3 {

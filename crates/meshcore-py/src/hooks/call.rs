@@ -14,17 +14,18 @@ use crate::answer;
 use crate::sight::call_here;
 
 impl PyHooks {
-    /// What remains of a call on a worker once it has the gate.
+    /// What remains of a call on a worker once it has the gate, at `asked_ns`.
     pub(crate) fn call_inline(
         &self,
         entry: &Entry,
         view: &View<'_>,
         slot: &Slot,
+        asked_ns: u64,
     ) -> Option<Result<Decision, HookError>> {
-        let asked_ns = self.now_ns();
+        let waits = self.pressure.waits_before(asked_ns);
         Python::try_attach(|py| {
             let began_ns = self.now_ns();
-            self.pressure.waited(began_ns.saturating_sub(asked_ns), began_ns);
+            self.pressure.waited(began_ns.saturating_sub(asked_ns), began_ns, waits);
             slot.begin(began_ns, INLINE_LIMIT_NS);
             let returned = call_here(py, entry, view);
             let decided = self.judge(py, entry, returned);
@@ -34,7 +35,7 @@ impl PyHooks {
             let took_ns = ended_ns.saturating_sub(began_ns);
             count(&entry.counts.inline);
             let decided = if interrupts > 0 { Err(self.late(entry)) } else { decided };
-            self.settle(entry, None, &decided, took_ns);
+            self.settle(entry, None, &decided, (took_ns, ended_ns));
             let is_too_slow = entry.pace.ran_inline(took_ns, ended_ns)
                 || (interrupts > 0 && entry.pace.demote(ended_ns));
             if is_too_slow {
@@ -61,7 +62,7 @@ impl PyHooks {
         returned: PyResult<Bound<'_, PyAny>>,
     ) -> Result<Decision, HookError> {
         let decided = match returned {
-            Ok(value) => answer::decision(entry.hook.stage, &value),
+            Ok(value) => answer::decision(entry.hook.stage, &entry.last, &value),
             Err(error) => {
                 let raised = answer::raised(py, &error);
                 if let Some(kept_back) = entry.report_due(self.now_ns()) {
@@ -99,14 +100,14 @@ impl PyHooks {
         entry: &Entry,
         reply: Option<&Reply>,
         decided: &Decided,
-        took_ns: u64,
+        (took_ns, now_ns): (u64, u64),
     ) {
         entry.counts.busy_ns.fetch_add(took_ns, Ordering::Relaxed);
         if decided.is_err() {
             count(&entry.counts.failures);
         }
         if !reply.is_some_and(Reply::is_late) {
-            self.record(entry, decided.is_err(), self.now_ns());
+            self.record(entry, decided.is_err(), now_ns);
         }
     }
 

@@ -229,5 +229,6 @@ fn show_to(
     let decided = host.judge(py, entry, returned);
     slot.end(py);
     count(&entry.counts.queued);
-    host.settle(entry, None, &decided, host.now_ns().saturating_sub(began_ns));
+    let now_ns = host.now_ns();
+    host.settle(entry, None, &decided, (now_ns.saturating_sub(began_ns), now_ns));
 }

@@ -12,6 +12,7 @@ use super::breaker::Breaker;
 use super::pace::Pace;
 use super::process::Process;
 use super::queue::Load;
+use crate::answer::LastAllowed;
 use crate::attribute;
 
 /// A report about one hook is written at most this often.
@@ -27,6 +28,7 @@ pub(crate) struct Entry {
     pub(crate) breaker: Breaker,
     pub(crate) pace: Pace,
     pub(crate) load: Load,
+    pub(crate) last: LastAllowed,
     pub(crate) counts: Counts,
     reports: Mutex<Reports>,
     /// It was replaced; requests that began before may still call it.
@@ -71,6 +73,7 @@ impl Entry {
             breaker: Breaker::default(),
             pace: Pace::default(),
             load: Load::default(),
+            last: LastAllowed::default(),
             counts: Counts::default(),
             reports: Mutex::default(),
             is_leaving: AtomicBool::new(false),

@@ -304,9 +304,10 @@ impl Call {
             copied.forget();
         }
         count(&self.entry.counts.awaited);
-        let took_ns = self.host.now_ns().saturating_sub(self.began_ns);
+        let now_ns = self.host.now_ns();
+        let took_ns = now_ns.saturating_sub(self.began_ns);
         let reply = self.reply.lock().take();
-        self.host.settle(&self.entry, reply.as_ref(), &decided, took_ns);
+        self.host.settle(&self.entry, reply.as_ref(), &decided, (took_ns, now_ns));
         if let Some(reply) = reply {
             reply.send(decided);
         }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use meshcore_model::HookMode;
 use pyo3::prelude::*;
 
-use super::entry::count;
+use super::entry::{Entry, count};
 use super::queue::{Job, Next};
+use super::reply::{Decided, Reply};
 use super::slot::{Role, Slot};
 use super::{MAX_POLICY_THREADS, PyHooks};
 use crate::sight::Copied;
@@ -15,6 +17,8 @@ use crate::sight::Copied;
 /// Calls in a row before others may have the interpreter. Source: performance blueprint,
 /// section 3.14 (e).
 const BATCH: usize = 64;
+/// How long answers wait for each other, in ns: as long as a worker takes for a dozen requests.
+const HOLD_NS: u64 = 100_000;
 /// A hook that runs this many times its limit is interrupted. Source: as above, (g).
 const LIMITS_UNTIL_INTERRUPT: u64 = 10;
 /// A thread beside the first one ends after so long without a call.
@@ -70,35 +74,79 @@ fn is_last(host: &PyHooks) -> bool {
 fn carry_out_batch(host: &Arc<PyHooks>, py: Python<'_>, first: Job, slot: &Slot) {
     // Workers that see the gate taken hand their calls over at once.
     let _inside = host.gate.try_enter();
-    let mut next = Some(first);
+    let mut answers = Answers::default();
+    let mut first = Some(first);
     for _ in 0..BATCH {
-        let Some(job) = next.take() else { break };
-        carry_out(host, py, job, slot);
+        let Some(job) = first.take().or_else(|| host.queue.take()) else { break };
+        let (entry, began_ns) = (Arc::clone(&job.entry), host.now_ns());
+        if !answers.may_wait(&entry, began_ns) {
+            answers.give();
+        }
+        let (reply, decided) = carry_out(host, py, job, slot, began_ns);
+        answers.add(entry, began_ns, (reply, decided));
         if slot.is_given_up() {
             break;
         }
-        next = host.queue.take();
     }
-    if let Some(job) = next {
-        carry_out(host, py, job, slot);
-    }
+    answers.give();
 }
 
-fn carry_out(host: &Arc<PyHooks>, py: Python<'_>, job: Job, slot: &Slot) {
-    let Job { entry, facts, reply } = job;
+fn carry_out(
+    host: &Arc<PyHooks>,
+    py: Python<'_>,
+    Job { entry, facts, reply }: Job,
+    slot: &Slot,
+    began_ns: u64,
+) -> (Reply, Decided) {
     let timeout_ns = entry.timeout_ns();
-    let began_ns = host.now_ns();
     let copied = Copied::new(facts, Arc::clone(&entry));
     slot.begin_hook(&entry, began_ns, interrupt_after_ns(timeout_ns));
     let returned = copied.call(py);
     let decided = host.judge(py, &entry, returned);
     slot.end(py);
     copied.forget();
-    let took_ns = host.now_ns().saturating_sub(began_ns);
+    let ended_ns = host.now_ns();
+    let took_ns = ended_ns.saturating_sub(began_ns);
     entry.pace.ran_queued(took_ns);
     count(&entry.counts.queued);
     let decided = if took_ns > timeout_ns { Err(host.late(&entry)) } else { decided };
-    host.settle(&entry, Some(&reply), &decided, took_ns);
+    host.settle(&entry, Some(&reply), &decided, (took_ns, ended_ns));
     host.queue.finished(&entry);
-    reply.send(decided);
+    (reply, decided)
+}
+
+/// Answers of one hook that are given together, since each may wake a worker up. They wait for
+/// calls of that hook alone, and only of one that is short and does not block: what has been
+/// decided is not to wait for somebody's database.
+#[derive(Debug, Default)]
+struct Answers {
+    of: Option<Arc<Entry>>,
+    since_ns: u64,
+    held: Vec<(Reply, Decided)>,
+}
+
+// === impl Answers ===
+
+impl Answers {
+    /// Whether those that are held may wait for a call of this hook.
+    fn may_wait(&self, entry: &Arc<Entry>, now_ns: u64) -> bool {
+        entry.hook.mode == HookMode::Inline
+            && self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, entry))
+            && entry.pace.is_short(now_ns)
+            && now_ns.saturating_sub(self.since_ns) < HOLD_NS
+    }
+
+    fn add(&mut self, entry: Arc<Entry>, began_ns: u64, answer: (Reply, Decided)) {
+        if self.held.is_empty() {
+            self.since_ns = began_ns;
+            self.of = Some(entry);
+        }
+        self.held.push(answer);
+    }
+
+    fn give(&mut self) {
+        for (reply, decided) in self.held.drain(..) {
+            reply.send(decided);
+        }
+    }
 }

@@ -84,7 +84,8 @@ impl Queue {
         Self { state: Mutex::default(), arrived: Condvar::new(), max_running_of_hook }
     }
 
-    /// Puts a call at the end; `false` when it is full, for this hook or for all.
+    /// Puts a call at the end, for which [`Self::ring`] wakes a thread; `false` when it is full, for
+    /// this hook or for all.
     pub(crate) fn push(&self, job: Job) -> bool {
         let mut state = self.state.lock();
         let waiting = &job.entry.load.waiting;
@@ -96,10 +97,15 @@ impl Queue {
         }
         waiting.fetch_add(1, Ordering::Relaxed);
         state.jobs.push_back(job);
-        if state.idle > 0 {
+        true
+    }
+
+    /// Wakes as many idle threads as there are calls.
+    pub(crate) fn ring(&self) {
+        let state = self.state.lock();
+        for _ in state.jobs.iter().take(state.idle.try_into().unwrap_or(usize::MAX)) {
             self.arrived.notify_one();
         }
-        true
     }
 
     /// The next call, waited for at most `within`.

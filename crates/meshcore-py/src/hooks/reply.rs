@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use meshcore_proxy::hooks::{Decision, HookError};
 use tokio::sync::{mpsc, oneshot};
 
+use super::mailbox::Answered;
 use super::wire::Answer;
 
 /// A decision, or why there is none.
@@ -13,8 +14,8 @@ pub(crate) type Decided = Result<Decision, HookError>;
 /// Who waits for a decision.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    /// A worker of this process.
-    Worker(oneshot::Sender<Decided>),
+    /// A request of a worker of this process, which hands it on.
+    Worker { waiting: oneshot::Sender<Decided>, answers: mpsc::UnboundedSender<Answered> },
     /// The sidecar, which this process serves.
     Sidecar(Owed),
 }
@@ -35,15 +36,16 @@ impl Reply {
     /// Whether nobody waits any more.
     pub(crate) fn is_late(&self) -> bool {
         match self {
-            Self::Worker(worker) => worker.is_closed(),
+            Self::Worker { waiting, .. } => waiting.is_closed(),
             Self::Sidecar(owed) => owed.until.is_some_and(|until| until <= Instant::now()),
         }
     }
 
-    /// Gives the decision. Who waited may have given up meanwhile.
+    /// Gives the decision.
     pub(crate) fn send(self, decided: Decided) {
         match self {
-            Self::Worker(worker) => drop(worker.send(decided)),
+            // Fails when the worker is gone.
+            Self::Worker { waiting, answers } => drop(answers.send((waiting, decided))),
             Self::Sidecar(mut owed) => owed.pay(decided),
         }
     }

@@ -171,6 +171,7 @@ impl<'s> Service<'s> {
                 let job = Job { entry, facts, reply: Reply::Sidecar(owed) };
                 // A call that does not fit is let go, which answers it.
                 self.host.enqueue(job, self.host.now_ns());
+                self.host.queue.ring();
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use meshcore_model::Hook;
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::entry::{Callee, Entry};
 use super::process::Process;
 
-type Entries = HashMap<u32, Arc<Entry>, RandomState>;
+pub(crate) type Entries = HashMap<u32, Arc<Entry>, RandomState>;
 
 /// Hooks in force, and those that calls under way may still name.
 #[derive(Debug, Default)]
@@ -25,7 +25,12 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn find(&self, id: u32) -> Option<Arc<Entry>> {
-        self.entries.load().get(&id).cloned()
+        self.entries().get(&id).cloned()
+    }
+
+    /// All hooks by their numbers, without counting who looks.
+    pub(crate) fn entries(&self) -> Guard<Arc<Entries>> {
+        self.entries.load()
     }
 
     /// The hooks in force, in the order of their numbers: not those that only calls under way

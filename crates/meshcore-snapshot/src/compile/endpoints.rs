@@ -420,6 +420,7 @@ pub(crate) fn resolve(before: &Snapshot, host: &str, found: &[IpAddr]) -> Option
         workload: Arc::clone(&before.workload),
         outbound: Arc::clone(&before.outbound),
         inbound: Arc::clone(&before.inbound),
+        gateway: before.gateway.clone(),
         hooks: Arc::clone(&before.hooks),
         clusters,
         peers: Arc::clone(&before.peers),

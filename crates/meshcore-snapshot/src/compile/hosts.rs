@@ -1,8 +1,9 @@
 //! The hosts that this node may call.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use meshcore_model::{Origin, Service};
+use meshcore_model::{Origin, Resolution, Service};
 
 use crate::labels;
 use crate::outbound::{Outbound, VirtualHost, VirtualHostPort};
@@ -40,7 +41,7 @@ pub(super) fn build(
 
 impl Outbound {
     /// Enters a name, unless another host has it.
-    fn enter(&mut self, name: &str, vhost: &Arc<VirtualHost>) {
+    pub(super) fn enter(&mut self, name: &str, vhost: &Arc<VirtualHost>) {
         match name.strip_prefix("*.") {
             Some(suffix) => {
                 self.suffixes.entry(suffix.as_bytes().into()).or_insert_with(|| Arc::clone(vhost));
@@ -62,7 +63,8 @@ fn enter(scope: &Scope<'_>, outbound: &mut Outbound, service: &Service, vhost: &
     for name in scope.names(service) {
         outbound.enter(name, vhost);
     }
-    for address in service.addresses.iter().filter_map(|address| super::ip(address)) {
+    let addresses = service.addresses.iter().chain(&service.auto_addresses);
+    for address in addresses.filter_map(|address| super::ip(address)) {
         outbound.addresses.entry(address).or_default().push(Arc::clone(vhost));
     }
 }
@@ -87,11 +89,26 @@ fn of_service(
             .clone()
             .map(|port| VirtualHostPort { number: port.number, protocol: port.protocol })
             .collect(),
+        addresses: addresses(scope, service),
         routed: route.and_then(|route| route.http.clone()),
         unrouted: unrouted(scope, &clusters.origin, &host, to_service)?,
         unrouted_ports: unrouted_ports.collect(),
         host,
     })
+}
+
+/// Its own addresses; those of its workloads, where it has none but they are known. Source: the
+/// name table of Istio's DNS proxy.
+fn addresses(scope: &Scope<'_>, service: &Service) -> Box<[IpAddr]> {
+    let own = service.addresses.iter().chain(&service.auto_addresses);
+    let own: Box<[IpAddr]> = own.filter_map(|address| super::ip(address)).collect();
+    match service.resolution {
+        Resolution::Static if own.is_empty() && service.addresses.is_empty() => {
+            let members = scope.members(service);
+            members.iter().filter_map(|workload| super::ip(&workload.address)).collect()
+        }
+        Resolution::Static | Resolution::None | Resolution::Dns | Resolution::DnsRoundRobin => own,
+    }
 }
 
 /// A host without a service has any port, and no rule beside those of the route.
@@ -105,6 +122,7 @@ fn of_route(
     Ok(VirtualHost {
         service: Arc::new(labels::service(host, host, &route.route.origin.namespace)),
         ports: Box::default(),
+        addresses: Box::default(),
         routed: route.http.clone(),
         unrouted: unrouted(scope, &origin, &shared, Clusters::Missing)?,
         unrouted_ports: Box::default(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use meshcore_model::{Protocol, Service, ServiceLabels, ServicePort, WorkloadLabels};
 
+use crate::authorization::AuthorizationTable;
 use crate::inbound::{Inbound, InboundPort};
 use crate::labels;
 use crate::rejected::Rejected;
@@ -28,11 +29,7 @@ pub(super) fn build(
                 let service = first.service;
                 labels::service(&service.host, &service.name, &service.namespace)
             }
-            None => ServiceLabels {
-                name: workload.canonical_service.clone(),
-                namespace: workload.namespace.clone(),
-                ..ServiceLabels::default()
-            },
+            None => of_no_service(workload),
         };
         for one in of_port {
             let key = (one.port.number, one.service.host.as_str().into());
@@ -49,7 +46,44 @@ pub(super) fn build(
             workload: Arc::clone(workload),
         });
     }
+    if node.intercepted {
+        undeclared(scope, workload, &table, &mut inbound);
+    }
     Ok(inbound)
+}
+
+fn of_no_service(workload: &WorkloadLabels) -> ServiceLabels {
+    ServiceLabels {
+        name: workload.canonical_service.clone(),
+        namespace: workload.namespace.clone(),
+        ..ServiceLabels::default()
+    }
+}
+
+/// Connections to ports that the mesh does not know go where they were made to, under the
+/// policies of the workload. Source: Istio's `InboundPassthroughCluster`.
+fn undeclared(
+    scope: &Scope<'_>,
+    workload: &Arc<WorkloadLabels>,
+    table: &Arc<AuthorizationTable>,
+    inbound: &mut Inbound,
+) {
+    let node = scope.node;
+    let service = labels::numbered_service(of_no_service(workload));
+    let port = |number: u16| InboundPort {
+        number,
+        cluster: "InboundPassthroughCluster".into(),
+        application: (node.address, number).into(),
+        protocol: Protocol::Detect,
+        mtls: scope.modes.of(&node.namespace, &node.labels, number),
+        authorization: Arc::clone(table),
+        service: Arc::clone(&service),
+        workload: Arc::clone(workload),
+    };
+    let with_mode = scope.modes.ports(&node.namespace, &node.labels);
+    let missing = with_mode.filter(|number| *number != 0 && inbound.port(*number).is_none());
+    inbound.undeclared = missing.map(port).collect();
+    inbound.rest = Some(port(0));
 }
 
 /// A port of a service that this node stands behind.
@@ -73,6 +107,12 @@ fn served<'a>(scope: &Scope<'a>) -> Vec<Served<'a>> {
         }
     }
     all
+}
+
+/// The port of this node behind that port of a service, the oldest one first.
+pub(super) fn target_of(scope: &Scope<'_>, number: u16) -> Option<u16> {
+    let own = served(scope).into_iter();
+    own.filter(|one| one.port.number == number).map(|one| one.target).next()
 }
 
 /// The port of this node behind a service's port.

@@ -1,8 +1,12 @@
 //! From resources to a snapshot.
 
+mod asked;
 mod authorization;
 mod clusters;
 mod endpoints;
+mod gateway;
+mod gateway_hosts;
+mod gateway_tcp;
 mod headers;
 mod hosts;
 mod inbound;
@@ -47,7 +51,12 @@ pub(crate) fn compile(
     let catalog = clusters::Builder::new(&scope, previous, &mut ids, &mut endpoint_ids).build()?;
     let routes = routes::Routes::new(&scope, &catalog)?;
     let outbound = hosts::build(&scope, &catalog, &routes)?;
+    let outbound = match &mesh.asked {
+        Some(asked) => asked::narrow(outbound, asked),
+        None => outbound,
+    };
     let inbound = inbound::build(&scope, &workload)?;
+    let gateway = gateway::build(&scope, &catalog)?;
     let peers = peers::build(&scope)?;
     Ok(Snapshot {
         revision: mesh.revision,
@@ -56,6 +65,7 @@ pub(crate) fn compile(
         workload,
         outbound: Arc::new(outbound),
         inbound: Arc::new(inbound),
+        gateway: gateway.map(Arc::new),
         hooks: Arc::new(Hooks::new(hooks)),
         clusters: catalog.clusters,
         peers: Arc::new(peers),

@@ -42,12 +42,21 @@ impl<'a> Modes<'a> {
 
     /// What a workload accepts on a port.
     pub(super) fn of(&self, namespace: &str, labels: &Labels, port: u16) -> MtlsMode {
-        let own = self.workloads.get(namespace).into_iter().flatten();
-        let own = own.copied().find(|auth| auth.selector.selects(labels));
+        let own = self.own(namespace, labels);
         own.and_then(|auth| auth.ports.get(&port).copied().flatten().or(auth.mode))
             .or_else(|| self.namespaces.get(namespace).copied().flatten())
             .or(self.mesh)
             .unwrap_or_default()
+    }
+
+    /// The ports of a workload that have a mode of their own.
+    pub(super) fn ports(&self, namespace: &str, labels: &Labels) -> impl Iterator<Item = u16> {
+        self.own(namespace, labels).into_iter().flat_map(|auth| auth.ports.keys().copied())
+    }
+
+    fn own(&self, namespace: &str, labels: &Labels) -> Option<&'a PeerAuth> {
+        let own = self.workloads.get(namespace).into_iter().flatten();
+        own.copied().find(|auth| auth.selector.selects(labels))
     }
 }
 

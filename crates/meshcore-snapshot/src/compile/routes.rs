@@ -9,6 +9,7 @@ use meshcore_model::{ExportTo, HttpMatch, Labels, Node, PathMatch, Route, String
 use crate::map::Map;
 use crate::rejected::{Reason, Rejected};
 use crate::route_table::{Draft, Entry, PathForm, Predicates, RouteTable};
+use crate::rule::Rule;
 use crate::text::{Text, ValuePredicate};
 
 use super::clusters::Catalog;
@@ -140,7 +141,31 @@ fn http(
     node: &Node,
     route: &Route,
 ) -> Result<Option<Arc<RouteTable>>, Rejected> {
-    let (mut rules, mut drafts) = (Vec::new(), Vec::new());
+    let is_meant = |found: &HttpMatch| {
+        let namespace = found.source_namespace.as_deref();
+        is_for(node, &found.gateways, &found.source_labels, namespace)
+    };
+    let mut rules = Vec::new();
+    let drafts = drafts_of(catalog, route, is_meant, &mut rules)?;
+    if drafts.is_empty() {
+        return Ok(None);
+    }
+    let indexes: Vec<u32> = rules.iter().map(|rule| rule.index).collect();
+    let table = RouteTable::new(rules, drafts).map_err(|(rule, reason)| {
+        let index = indexes.get(rule as usize).copied().unwrap_or(rule);
+        Rejected::new(&route.origin, format!("http[{index}].match.path"), reason)
+    })?;
+    Ok(Some(Arc::new(table)))
+}
+
+/// The matches of a route that are meant for this node; their rules are added to `rules`.
+pub(super) fn drafts_of(
+    catalog: &Catalog<'_>,
+    route: &Route,
+    is_meant: impl Fn(&HttpMatch) -> bool,
+    rules: &mut Vec<Rule>,
+) -> Result<Vec<Draft>, Rejected> {
+    let mut drafts = Vec::new();
     for (wanted, index) in route.http.iter().zip(0_u32..) {
         let spot = Spot { origin: &route.origin, field: format!("http[{index}]") };
         // Compiled even when it is for other nodes, so that a mistake shows everywhere.
@@ -150,8 +175,7 @@ fn http(
         for (number, found) in wanted.matches.iter().enumerate() {
             let draft = draft(found, position, &rule.name)
                 .map_err(|reason| spot.reject(&format!("match[{number}]"), reason))?;
-            let namespace = found.source_namespace.as_deref();
-            if is_for(node, &found.gateways, &found.source_labels, namespace) {
+            if is_meant(found) {
                 drafts.push(draft);
             }
         }
@@ -162,16 +186,7 @@ fn http(
             rules.push(rule);
         }
     }
-    if drafts.is_empty() {
-        return Ok(None);
-    }
-    let origin = |rule: u32| rules.get(rule as usize).map_or(0, |rule: &crate::Rule| rule.index);
-    let indexes: Vec<u32> = (0..).take(rules.len()).map(origin).collect();
-    let table = RouteTable::new(rules, drafts).map_err(|(rule, reason)| {
-        let index = indexes.get(rule as usize).copied().unwrap_or(rule);
-        Rejected::new(&route.origin, format!("http[{index}].match.path"), reason)
-    })?;
-    Ok(Some(Arc::new(table)))
+    Ok(drafts)
 }
 
 /// A match of every request.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use meshcore_model::covers;
 use meshcore_model::{Node, Origin, Protocol, Resolution, Route, Service, ServicePort, TcpMatch};
 
 use crate::cidr::Cidr;
@@ -22,7 +23,20 @@ pub(super) struct TcpRule {
     origin: Arc<Origin>,
     subnets: Box<[Cidr]>,
     port: Option<u16>,
+    /// Server names that are asked for; empty is for what is not TLS.
+    sni_hosts: Box<[String]>,
     destinations: Destinations,
+}
+
+impl TcpRule {
+    /// Whether it is for a port of a host. A client asks a server for the name that it called.
+    fn takes(&self, host: &str, port: &ServicePort) -> bool {
+        let takes_name = match &*self.sni_hosts {
+            [] => true,
+            names => port.protocol == Protocol::Tls && names.iter().any(|name| covers(name, host)),
+        };
+        takes_name && self.port.is_none_or(|wanted| wanted == port.number)
+    }
 }
 
 /// Compiles the TCP rules of a route.
@@ -48,6 +62,7 @@ pub(super) fn rules(
                     origin: Arc::clone(&origin),
                     subnets,
                     port: found.port,
+                    sni_hosts: found.sni_hosts.clone().into(),
                     destinations: destinations.clone(),
                 });
             }
@@ -102,7 +117,7 @@ fn of_port(
         destinations,
     };
     let own = routes.tcp(host).map_or(&[][..], |route| &route.tcp);
-    let own = own.iter().filter(|rule| rule.port.is_none_or(|wanted| wanted == number));
+    let own = own.iter().filter(|rule| rule.takes(host, port));
     let mut rules: Vec<_> = own
         .map(|rule| (rule.subnets.clone(), route(&rule.origin, rule.destinations.clone())))
         .collect();
@@ -150,6 +165,9 @@ fn enter_addresses(
             }
             None => table.blocks.push((*block, port.number, position)),
         }
+    }
+    for address in service.auto_addresses.iter().filter_map(|address| super::ip(address)) {
+        table.addresses.entry((address, port.number)).or_insert(position);
     }
     if !addresses.is_empty() {
         return;

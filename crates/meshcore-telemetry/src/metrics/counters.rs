@@ -10,10 +10,18 @@ pub enum Counter {
     InboundConnections,
     /// HBONE connections accepted.
     HboneConnections,
+    /// Connections accepted by listeners of a gateway.
+    GatewayConnections,
     /// Connections refused for want of descriptors or memory.
     ConnectionsRefused,
     /// Connections cut off for want of memory.
     ConnectionsCut,
+    /// Questions by DNS.
+    DnsQueries,
+    /// Questions that the resolvers of the host were asked.
+    DnsForwarded,
+    /// Questions that nobody answered.
+    DnsFailed,
     /// TLS handshakes finished as a client.
     ClientHandshakes,
     /// TLS handshakes finished as a server.
@@ -123,12 +131,16 @@ const fn named(name: &'static str, help: &'static str) -> Named {
 
 impl Counter {
     /// All, those of one family side by side.
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 30] = [
         Self::OutboundConnections,
         Self::InboundConnections,
         Self::HboneConnections,
+        Self::GatewayConnections,
         Self::ConnectionsRefused,
         Self::ConnectionsCut,
+        Self::DnsQueries,
+        Self::DnsForwarded,
+        Self::DnsFailed,
         Self::ClientHandshakes,
         Self::ServerHandshakes,
         Self::HandshakesResumed,
@@ -158,12 +170,21 @@ impl Counter {
             Self::OutboundConnections => accepted("outbound"),
             Self::InboundConnections => accepted("inbound"),
             Self::HboneConnections => accepted("hbone"),
+            Self::GatewayConnections => accepted("gateway"),
             Self::ConnectionsRefused => named(
                 "meshcore_connections_refused_total",
                 "Connections refused for want of descriptors or memory.",
             ),
             Self::ConnectionsCut => {
                 named("meshcore_connections_cut_total", "Connections cut off for want of memory.")
+            }
+            Self::DnsQueries => named("meshcore_dns_queries_total", "Questions by DNS."),
+            Self::DnsForwarded => named(
+                "meshcore_dns_forwarded_total",
+                "Questions that the resolvers of the host were asked.",
+            ),
+            Self::DnsFailed => {
+                named("meshcore_dns_failed_total", "Questions that nobody answered.")
             }
             Self::ClientHandshakes => handshakes("client"),
             Self::ServerHandshakes => handshakes("server"),

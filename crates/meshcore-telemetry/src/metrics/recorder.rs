@@ -113,6 +113,11 @@ impl Recorder {
 
     /// Adds `n` to the counter of `value` in a family.
     pub fn count_by(&self, family: Labelled, value: &str, n: u64) {
+        if let Some(table) = self.0.labelled.get(family as usize)
+            && let Some(series) = table.borrow().get(value)
+        {
+            return add(&series.count, n);
+        }
         self.labelled(family, value).add(n);
     }
 

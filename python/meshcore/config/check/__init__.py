@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
 
-from meshcore.config.check.world import World
+from meshcore.config.check.world import World, world_of
 from meshcore.config.document import Document
 from meshcore.config.models import module_of, names_in
 from meshcore.config.models.base import Model
@@ -24,11 +24,16 @@ def check(
         mesh: What became of it.
         is_whole: Nothing was refused before, so that what is missing is truly missing.
     """
-    world = World(documents, mesh, is_whole=is_whole)
+    world = world_of(documents, mesh, is_whole=is_whole)
     for document in documents:
-        checker = _checker_of(document.kind)
-        if checker is not None:
-            yield from checker(document, world)
+        yield from check_document(document, world)
+
+
+def check_document(document: Document[Model], world: World) -> Iterator[Diagnostic]:
+    """Yields what is to say about one document among those of `world`."""
+    checker = _checker_of(document.kind)
+    if checker is not None:
+        yield from checker(document, world)
 
 
 def replaced(documents: Sequence[Document[Model]]) -> Iterator[Diagnostic]:

@@ -21,8 +21,8 @@ def conflicting_hosts(document: Document[VirtualService], world: World) -> Itera
         return
     own = document.origin()
     for index, host in enumerate(document.spec.hosts):
-        name = full_name(host, document.namespace, world.mesh["settings"]["domain"])
-        for route in world.routes.get(name, []):
+        name = full_name(host, document.namespace, world.settings["domain"])
+        for route in world.routes_at(name):
             if route["origin"] == own or not _meet(document, route):
                 continue
             other = route["origin"]
@@ -40,7 +40,7 @@ def shared_host(
 ) -> Iterator[Diagnostic]:
     """Yields a warning when another document makes a service of the same host."""
     own = document.origin()
-    for service in world.services.get(host, []):
+    for service in world.services_at(host):
         if service["origin"] != own:
             other = service["origin"]
             title = f"{other['kind']} {other['namespace']}/{other['name']}"

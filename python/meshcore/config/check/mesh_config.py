@@ -10,7 +10,7 @@ from meshcore.errors import Diagnostic, Severity
 
 def check_document(document: Document[MeshConfig], world: World) -> Iterator[Diagnostic]:
     """Yields a warning when a later document replaces these settings."""
-    last = [d for d in world.documents if d.kind == document.kind][-1]
+    last = world.configs[-1]
     if document is not last:
         message = f"the settings at {last.source.name}:{last.node.line} replace these"
         yield document.report(Severity.WARNING, "MC0102", message)

@@ -15,10 +15,12 @@ INEFFECTIVE = "IST0131"
 
 def unreachable(document: Document[VirtualService], world: World) -> Iterator[Diagnostic]:
     """Yields what says that a rule, or one of its matches, is never reached."""
-    route = world.route_of.get((document.namespace, document.name))
+    route = world.route_of(document)
     if route is not None and route["origin"] == document.origin():
         yield from _rules(document, "http", route["http"])
-        yield from _rules(document, "tcp", route["tcp"])
+        by_name = [rule for rule in route["tcp"] if any(m["sni_hosts"] for m in rule["matches"])]
+        yield from _rules(document, "tls", by_name)
+        yield from _rules(document, "tcp", [one for one in route["tcp"] if one not in by_name])
 
 
 def _rules(

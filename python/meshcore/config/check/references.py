@@ -16,7 +16,7 @@ NO_WORKLOADS = "IST0127"
 
 def host_of(document: Document[Model], host: str, world: World) -> str:
     """Returns the full name of a host that `document` names."""
-    return full_name(host, document.namespace, world.mesh["settings"]["domain"])
+    return full_name(host, document.namespace, world.settings["domain"])
 
 
 def unknown_host(

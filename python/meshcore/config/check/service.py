@@ -35,7 +35,7 @@ def check_document(document: Document[Service], world: World) -> Iterator[Diagno
             yield document.report(Severity.WARNING, CODE, message, field)
     yield from _ports(document)
     yield from selects_nothing(document, dict(spec.selector or {}), world, "selector")
-    host = f"{document.name}.{document.namespace}.svc.{world.mesh['settings']['domain']}"
+    host = f"{document.name}.{document.namespace}.svc.{world.settings['domain']}"
     yield from shared_host(document, host.lower(), world)
 
 

@@ -1,29 +1,39 @@
 """VirtualServices: what they name, what can never match, what is not applied."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from meshcore.config.check.conflicts import conflicting_hosts
 from meshcore.config.check.not_applied import CODE, FieldTable
 from meshcore.config.check.reachable import unreachable
-from meshcore.config.check.references import host_of, unknown_host, unknown_subset
-from meshcore.config.check.world import World
+from meshcore.config.check.references import NOT_FOUND, host_of, unknown_host, unknown_subset
+from meshcore.config.check.world import World, covers
 from meshcore.config.compile.http_match import IGNORED_HEADERS, asks_claims
 from meshcore.config.compile.http_rule import authority_of, body_of
+from meshcore.config.compile.virtual_service import MESH, gateway
 from meshcore.config.document import Document
 from meshcore.config.models.http_action import RETRY_ON_IGNORED
-from meshcore.config.models.virtual_service import Destination, HttpMatch, HttpRoute, VirtualService
+from meshcore.config.models.virtual_service import (
+    Destination,
+    HttpMatch,
+    HttpRoute,
+    TcpRoute,
+    TlsRoute,
+    VirtualService,
+)
+from meshcore.config.resources import Gateway, GatewayServer
+from meshcore.config.suggest import did_you_mean
 from meshcore.errors import Diagnostic, Severity
 
 NOT_APPLIED = FieldTable(
     {
-        "tls[]": "such connections go to the service they were made to",
         "http[].mirror": "no request is copied",
         "http[].mirrors": "no request is copied",
         "http[].corsPolicy": "the service answers preflights itself",
         "http[].match[].statPrefix": "there are no statistics under this name",
         "http[].retries.retryRemoteLocalities": "localities are not looked at",
         "tcp[].match[].sourceSubnet": "the match is taken out, so that it matches nothing",
+        "tls[].match[].sourceSubnet": "the match is taken out, so that it matches nothing",
     }
 )
 
@@ -31,7 +41,7 @@ NOT_APPLIED = FieldTable(
 def check_document(document: Document[VirtualService], world: World) -> Iterator[Diagnostic]:
     """Yields what is to say about a VirtualService."""
     yield from NOT_APPLIED.find(document)
-    yield from _gateways(document)
+    yield from _gateways(document, world)
     yield from conflicting_hosts(document, world)
     yield from unreachable(document, world)
     for index, rule in enumerate(document.spec.http):
@@ -40,12 +50,44 @@ def check_document(document: Document[VirtualService], world: World) -> Iterator
         yield from _destination(document, destination, world, *path)
 
 
-def _gateways(document: Document[VirtualService]) -> Iterator[Diagnostic]:
-    spec = document.spec
-    if not spec.is_for_sidecars():
-        message = "gateways is accepted but not applied yet: sidecars do not use these rules"
-        hint = "add mesh to gateways for sidecars to use them too"
-        yield document.report(Severity.WARNING, CODE, message, "gateways", hint=hint)
+def _gateways(document: Document[VirtualService], world: World) -> Iterator[Diagnostic]:
+    """Yields what is to say about gateways that are not there, or do not have the hosts."""
+    if not world.is_whole:
+        return
+    hosts = [host_of(document, host, world) for host in document.spec.hosts]
+    for index, written in enumerate(document.spec.gateways):
+        name = gateway(written, document.namespace)
+        if name == MESH:
+            continue
+        found = world.gateway(name)
+        if found is None:
+            known = map(gateway_name, world.gateways())
+            message = f"there is no Gateway {name}"
+            hint = did_you_mean(name, known, show_allowed=False)
+            yield document.report(
+                Severity.WARNING, NOT_FOUND, message, "gateways", index, hint=hint
+            )
+            continue
+        for position, host in enumerate(hosts):
+            if not any(_serves(server, host, document.namespace) for server in found["servers"]):
+                message = f"the Gateway {name} does not serve the host {host}"
+                hint = "add the host to one of its servers, or take the gateway out"
+                yield document.report(
+                    Severity.WARNING, "IST0132", message, "hosts", position, hint=hint
+                )
+
+
+def gateway_name(one: Gateway) -> str:
+    """Returns what VirtualServices call a gateway."""
+    return f"{one['origin']['namespace']}/{one['origin']['name']}"
+
+
+def _serves(server: GatewayServer, host: str, namespace: str) -> bool:
+    return any(
+        own["namespace"] in {None, namespace}
+        and (covers(own["host"], host) or covers(host, own["host"]))
+        for own in server["hosts"]
+    )
 
 
 def _http_rule(
@@ -128,9 +170,16 @@ def _destinations(spec: VirtualService) -> Iterator[tuple[Destination, tuple[str
             yield rule.mirror, ("http", index, "mirror")
         for number, mirror in enumerate(rule.mirrors):
             yield mirror.destination, ("http", index, "mirrors", number, "destination")
-    for index, tcp in enumerate(spec.tcp):
-        for number, item in enumerate(tcp.route):
-            yield item.destination, ("tcp", index, "route", number, "destination")
+    yield from _bytes_destinations("tcp", spec.tcp)
+    yield from _bytes_destinations("tls", spec.tls)
+
+
+def _bytes_destinations(
+    field: str, rules: Sequence[TcpRoute | TlsRoute]
+) -> Iterator[tuple[Destination, tuple[str | int, ...]]]:
+    for index, rule in enumerate(rules):
+        for number, item in enumerate(rule.route):
+            yield item.destination, (field, index, "route", number, "destination")
 
 
 def _destination(

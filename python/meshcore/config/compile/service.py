@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from meshcore.config.compile import auto_address
 from meshcore.config.compile.protocol import selected
 from meshcore.config.compile.workload_entry import bare_workload
 from meshcore.config.document import Document
@@ -24,6 +25,7 @@ def compile_document(document: Document[Service], mesh: Mesh) -> None:
         "namespace": document.namespace,
         "ports": [port for item in spec.ports if (port := _port(item)) is not None],
         "addresses": _addresses(spec),
+        "auto_addresses": [],
         "location": "external" if is_external else "internal",
         "resolution": _resolution(spec),
         "export_to": [],
@@ -32,6 +34,8 @@ def compile_document(document: Document[Service], mesh: Mesh) -> None:
         "endpoints": [],
         "created": document.created,
     }
+    if not resource["addresses"] and spec.cluster_ip != "None":
+        resource["auto_addresses"] = auto_address.preferred(document, resource["host"])
     if is_external and spec.external_name:
         resource["endpoints"].append(bare_workload(document, spec.external_name))
     mesh["services"].append(resource)

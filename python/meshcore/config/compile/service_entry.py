@@ -1,5 +1,6 @@
 """ServiceEntry to services: one for each host."""
 
+from meshcore.config.compile import auto_address
 from meshcore.config.compile.protocol import declared
 from meshcore.config.compile.shared_fields import export_to
 from meshcore.config.compile.workload_entry import workload
@@ -32,6 +33,7 @@ def _service(document: Document[ServiceEntry], host: str, mesh: Mesh) -> Service
         "namespace": document.namespace,
         "ports": _ports(spec),
         "addresses": list(spec.addresses),
+        "auto_addresses": _auto_addresses(document, host),
         "location": "internal" if spec.location == "MESH_INTERNAL" else "external",
         "resolution": _RESOLUTIONS[spec.resolution],  # type: ignore[typeddict-item]
         "export_to": export_to(spec.export_to),
@@ -40,6 +42,13 @@ def _service(document: Document[ServiceEntry], host: str, mesh: Mesh) -> Service
         "endpoints": [workload(document, e, dict(e.labels)) for e in spec.endpoints],
         "created": document.created,
     }
+
+
+def _auto_addresses(document: Document[ServiceEntry], host: str) -> list[str]:
+    spec = document.spec
+    if spec.addresses or _RESOLUTIONS[spec.resolution] == "none":
+        return []  # those of the entry, or the one that the client wants
+    return auto_address.preferred(document, host)
 
 
 def _short_name(host: str, namespace: str, domain: str) -> str:

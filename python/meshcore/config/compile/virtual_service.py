@@ -1,5 +1,7 @@
 """VirtualService to a route."""
 
+from collections.abc import Sequence
+
 from meshcore.config.addresses import full_name
 from meshcore.config.compile.http_match import http_matches
 from meshcore.config.compile.http_rule import Naming, destinations, http_rule
@@ -26,7 +28,7 @@ def compile_document(document: Document[VirtualService], mesh: Mesh) -> None:
             "export_to": export_to(spec.export_to),
             "created": document.created,
             "http": _http(document, mesh),
-            "tcp": _tcp(document, domain),
+            "tcp": [*_tls(document, domain), *_tcp(document, domain)],
         }
     )
 
@@ -52,6 +54,26 @@ def _http(document: Document[VirtualService], mesh: Mesh) -> list[HttpRule]:
     return rules
 
 
+def _tls(document: Document[VirtualService], domain: str) -> list[TcpRule]:
+    """Returns the rules for TLS that does not end at the gateway or sidecar."""
+    rules: list[TcpRule] = []
+    for index, written in enumerate(document.spec.tls):
+        matches = [
+            _tcp_match(item, document.namespace, [name.lower() for name in item.sni_hosts])
+            for item in written.match
+            if not item.source_subnet
+        ]
+        if matches and written.route:
+            rules.append(
+                {
+                    "line": document.line("tls", index),
+                    "matches": matches,
+                    "destinations": destinations(written.route, Naming(document.namespace, domain)),
+                }
+            )
+    return rules
+
+
 def _tcp(document: Document[VirtualService], domain: str) -> list[TcpRule]:
     rules: list[TcpRule] = []
     for index, written in enumerate(document.spec.tcp):
@@ -73,9 +95,10 @@ def _tcp_matches(written: TcpRoute, namespace: str) -> list[TcpMatch]:
     return [_tcp_match(item, namespace) for item in written.match if not item.source_subnet]
 
 
-def _tcp_match(written: L4Match, namespace: str) -> TcpMatch:
+def _tcp_match(written: L4Match, namespace: str, sni_hosts: Sequence[str] = ()) -> TcpMatch:
     return {
         "destination_subnets": list(written.destination_subnets),
+        "sni_hosts": list(sni_hosts),
         "port": written.port,
         "source_labels": dict(written.source_labels),
         "source_namespace": written.source_namespace,

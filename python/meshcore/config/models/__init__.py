@@ -27,6 +27,8 @@ class Kind(Generic[SpecT]):
     spec: type[SpecT]
     """What its `spec` is read into."""
     needs_spec: bool = True
+    has_spec: bool = True
+    """Whether it says what it says below `spec`, rather than beside its metadata."""
     refuses_null_below: str = ""
     """Field of `spec` in which null would lift a constraint, and is an error."""
 

@@ -4,6 +4,16 @@ Source: `crates/meshcore-model/src`. Enums are written as serde does: a plain va
 a variant with a value is an object with the name as its only key.
 """
 
+from meshcore.config.resources.gateway import (
+    CertificateSource,
+    Credential,
+    Gateway,
+    GatewayHost,
+    GatewayServer,
+    ServerTls,
+    TlsVersion,
+)
+from meshcore.config.resources.group import Check, Probe, WorkloadGroup
 from meshcore.config.resources.mesh import AccessLog, AccessLogFormat, Mesh, Settings
 from meshcore.config.resources.origin import ExportTo, Labels, Origin, StringMatch
 from meshcore.config.resources.route import (
@@ -60,12 +70,18 @@ __all__ = [
     "Authorization",
     "AuthorizationRule",
     "BlockMatchers",
+    "CertificateSource",
+    "Check",
     "Condition",
     "ConnectionPool",
+    "Credential",
     "Destination",
     "ExportTo",
     "Fault",
     "Forward",
+    "Gateway",
+    "GatewayHost",
+    "GatewayServer",
     "HeaderEdits",
     "HttpMatch",
     "HttpRule",
@@ -84,6 +100,7 @@ __all__ = [
     "PeerAuth",
     "Policy",
     "PortMatchers",
+    "Probe",
     "Protocol",
     "Redirect",
     "RedirectAction",
@@ -92,6 +109,7 @@ __all__ = [
     "Retries",
     "Rewrite",
     "Route",
+    "ServerTls",
     "Service",
     "ServiceAccount",
     "ServicePort",
@@ -102,7 +120,9 @@ __all__ = [
     "TcpRule",
     "TextMatchers",
     "TlsOrigination",
+    "TlsVersion",
     "TrafficPolicy",
     "ValueMatch",
     "Workload",
+    "WorkloadGroup",
 ]

@@ -2,6 +2,8 @@
 
 from typing import Literal, TypeAlias, TypedDict
 
+from meshcore.config.resources.gateway import Credential, Gateway
+from meshcore.config.resources.group import WorkloadGroup
 from meshcore.config.resources.route import Retries, Route
 from meshcore.config.resources.security import Authorization, PeerAuth
 from meshcore.config.resources.service import Service, Workload
@@ -44,3 +46,6 @@ class Mesh(TypedDict):
     traffic_policies: list[TrafficPolicy]
     peer_auths: list[PeerAuth]
     authorizations: list[Authorization]
+    gateways: list[Gateway]
+    credentials: list[Credential]
+    workload_groups: list[WorkloadGroup]

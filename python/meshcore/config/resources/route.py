@@ -142,6 +142,7 @@ class TcpMatch(TypedDict):
     """Conditions on a connection."""
 
     destination_subnets: list[str]
+    sni_hosts: list[str]
     port: int | None
     source_labels: Labels
     source_namespace: str | None

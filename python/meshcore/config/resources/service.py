@@ -43,6 +43,7 @@ class Service(TypedDict):
     namespace: str
     ports: list[ServicePort]
     addresses: list[str]
+    auto_addresses: list[str]
     location: Literal["external", "internal"]
     resolution: Literal["none", "static", "dns", "dns_round_robin"]
     export_to: list[ExportTo]

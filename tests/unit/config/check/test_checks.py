@@ -194,8 +194,6 @@ NOT_APPLIED = {
         ("http.corsPolicy", http("{host: reviews}", ", corsPolicy: {}")),
         ("http.corsPolicy", http("{host: reviews}", ", cors_policy: {}")),
         ("http.match.statPrefix", http("{host: reviews}", ", match: [{statPrefix: x}]")),
-        ("tls", "{hosts: [a.b], tls: [{match: [{sniHosts: [a]}]}]}"),
-        ("gateways", "{hosts: [a.b], gateways: [g], http: [{" + ANSWER + "}]}"),
     ],
     "DestinationRule": [
         (

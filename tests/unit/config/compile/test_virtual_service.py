@@ -326,6 +326,7 @@ tcp:
     assert made["tcp"][0]["matches"] == [
         {
             "destination_subnets": ["10.0.0.0/8"],
+            "sni_hosts": [],
             "port": 1,
             "source_labels": {},
             "source_namespace": "n",

@@ -187,7 +187,11 @@ fn assembled<'a>(resources: impl Iterator<Item = &'a Resource>) -> Mesh {
             Resource::TrafficPolicy(policy) => mesh.traffic_policies.push(*policy),
             Resource::PeerAuth(auth) => mesh.peer_auths.push(*auth),
             Resource::Authorization(policy) => mesh.authorizations.push(*policy),
-            Resource::WorkloadGroup(_) | Resource::Found(_) => {}
+            Resource::Gateway(_)
+            | Resource::Credential(_)
+            | Resource::WorkloadGroup(_)
+            | Resource::Trust(_)
+            | Resource::Found(_) => {}
         }
     }
     mesh
@@ -346,12 +350,12 @@ fn what_is_exported_to_others_is_not_answered() {
 #[test]
 fn keys_are_read() {
     let own = own();
-    let read = |text: &str| Key::parse(text, "one", &own);
+    let read = |text: &str| Key::parse(text, &own, false);
     assert_eq!(read("host/A.One.").unwrap(), Key::Host("a.one".into()));
-    assert_eq!(read("gateway/edge").unwrap(), Key::Gateway("one/edge".into()));
-    assert_eq!(read("gateway/two/edge").unwrap(), Key::Gateway("two/edge".into()));
+    let gateway = Key::Gateway { own: Arc::clone(&own), is_proved: false };
+    assert_eq!(read("gateway").unwrap(), gateway);
     assert_eq!(read("address/::ffff:10.0.0.1").unwrap(), Key::Address([10, 0, 0, 1].into()));
-    for text in ["", "host/", "host/a b", "address/a", "gateway/", "other/a", "Self", "self/"] {
+    for text in ["", "host/", "host/a b", "address/a", "gateway/edge", "other/a", "Self", "self/"] {
         assert!(read(text).is_err(), "{text}");
     }
     assert!(read(&format!("host/{}", "a".repeat(300))).is_err());

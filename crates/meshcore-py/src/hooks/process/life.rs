@@ -231,7 +231,7 @@ impl Call {
             count(&entry.counts.late);
         }
         entry.load.one_less();
-        host.settle(&entry, Some(&reply), &decided, took_ns);
+        host.settle(&entry, Some(&reply), &decided, (took_ns, host.now_ns()));
         reply.send(decided);
     }
 }

@@ -118,14 +118,14 @@ pub(crate) fn read_answer(frame: &[u8]) -> Result<Answer, Malformed> {
     let call = frame.u64()?;
     let decided = match frame.u8()? {
         0 => Ok(Decision::Abstain),
-        1 => Ok(Decision::Allow(read_edits(&mut frame)?)),
+        1 => Ok(Decision::Allow(read_edits(&mut frame)?.into())),
         2 => Ok(Decision::Deny(read_denial(&mut frame)?)),
         3 => Ok(Decision::RouteTo(RouteTo {
             host: frame.shared_text()?,
             subset: frame.shared_text()?,
             reason: frame.text()?.into(),
         })),
-        4 => Ok(Decision::Modify(read_edits(&mut frame)?)),
+        4 => Ok(Decision::Modify(read_edits(&mut frame)?.into())),
         5 => Err(HookError::Raised(shortened(frame.text()?))),
         6 => Err(HookError::Nonsense(shortened(frame.text()?))),
         7 => Err(HookError::TimedOut(frame.u64()?)),

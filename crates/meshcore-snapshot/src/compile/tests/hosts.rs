@@ -46,6 +46,41 @@ fn every_spelling_of_a_host_is_the_host() {
 }
 
 #[test]
+fn names_have_their_own_addresses_or_those_of_their_workloads() {
+    let auto = json!({"auto_addresses": ["240.240.0.1", "2001:2::1"]});
+    let snapshot = compiled(json!({
+        "services": [
+            with(service("prod", "ratings"), json!({"addresses": ["10.96.0.7", "10.97.0.0/16"]})),
+            service("prod", "reviews"),
+            with(entry("db.example", "dns"), auto.clone()),
+            entry("outside.example", "dns"),
+            with(entry("*.wild.example", "none"), json!({"addresses": ["10.96.0.8"]})),
+        ],
+        "workloads": [workload("prod", "reviews", "v1", "10.0.1.1")],
+        "routes": [route("prod", "virtual", &["virtual.example"], json!({
+            "http": [rule("r", "reviews.prod.svc.cluster.local")],
+        }))],
+    }));
+    for (name, expected) in [
+        ("ratings", Some("10.96.0.7")),
+        ("ratings.prod.svc.cluster.local", Some("10.96.0.7")),
+        ("reviews.prod", Some("10.0.1.1")),
+        ("db.example", Some("240.240.0.1 2001:2::1")),
+        ("a.wild.example", Some("10.96.0.8")),
+        ("outside.example", None),
+        ("virtual.example", None),
+        ("wild.example", None),
+    ] {
+        let found = snapshot.outbound.addresses_of(name.as_bytes());
+        let found = found.map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(found.map(|all| all.join(" ")).as_deref(), expected, "{name}");
+    }
+    let to = "240.240.0.1:80".parse().unwrap();
+    assert!(snapshot.outbound.tcp(crate::TcpDestination::Address(to)).is_some());
+    assert_eq!(found(&snapshot, "db.example", Some("240.240.0.1:80")), "db.example 80");
+}
+
+#[test]
 fn the_original_destination_decides_the_port() {
     let two = json!([
         {"number": 9080, "name": "http", "protocol": "http"},

@@ -55,6 +55,28 @@ fn a_port_without_a_service_is_found_by_its_number() {
 }
 
 #[test]
+fn a_redirected_connection_finds_its_port_declared_or_not() {
+    let auth = json!([{
+        "origin": origin("PeerAuthentication", "prod", "web"), "selector": {"app": "web"},
+        "mode": "strict", "ports": {"9080": null, "9081": "permissive"},
+    }]);
+    let mesh = mesh(json!({"peer_auths": auth}));
+    let plain = Snapshot::compile(&mesh, &node(), &[], None).unwrap();
+    assert!(plain.inbound.redirected(9080).is_some() && plain.inbound.redirected(9081).is_none());
+    let intercepted = Node { intercepted: true, ..node() };
+    let snapshot = Snapshot::compile(&mesh, &intercepted, &[], None).unwrap();
+    for (number, expected, mtls) in [
+        (9080, 9080, MtlsMode::Strict),
+        (9081, 9081, MtlsMode::Permissive),
+        (22, 0, MtlsMode::Strict),
+    ] {
+        let port = snapshot.inbound.redirected(number).unwrap();
+        assert_eq!((port.number, port.mtls), (expected, mtls), "{number}");
+    }
+    assert_eq!(snapshot.inbound.ports().len(), 1, "only what is declared can be asked for by name");
+}
+
+#[test]
 fn peers_are_known_by_proof_before_address() {
     let snapshot = compiled(json!({"workloads": [
         workload("prod", "reviews", "v1", "10.0.1.1"),

@@ -1,7 +1,9 @@
 //! Tests of the whole compiler, by what a request would find.
 
+mod asked;
 mod cells;
 mod clusters;
+mod gateway;
 mod hosts;
 mod inbound;
 mod rejected;

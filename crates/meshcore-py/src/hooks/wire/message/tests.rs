@@ -23,13 +23,13 @@ fn decisions() -> Vec<Result<Decision, HookError>> {
     };
     vec![
         Ok(Decision::Abstain),
-        Ok(Decision::Allow(Edits::default())),
-        Ok(Decision::Allow(edits())),
+        Ok(Decision::Allow(Edits::default().into())),
+        Ok(Decision::Allow(edits().into())),
         Ok(Decision::Deny(denial(None))),
         Ok(Decision::Deny(denial(Some(7)))),
         Ok(Decision::RouteTo(to(None))),
         Ok(Decision::RouteTo(to(Some("reviews")))),
-        Ok(Decision::Modify(edits())),
+        Ok(Decision::Modify(edits().into())),
         Err(HookError::Raised("ValueError: no".into())),
         Err(HookError::Nonsense("1".into())),
         Err(HookError::TimedOut(50)),
@@ -112,7 +112,7 @@ fn long_paths_hide_no_request() {
 #[test]
 fn a_decision_that_is_too_long_is_told_to_be() {
     let body = Some(Arc::from(vec![0; super::super::MAX_FRAME_BYTES]));
-    let decided = Ok(Decision::Modify(Edits { body, ..Edits::default() }));
+    let decided = Ok(Decision::Modify(Edits { body, ..Edits::default() }.into()));
     let mut wire = Vec::new();
     write_answer(&mut wire, &Answer { call: 1, decided });
     let answer = read_answer(&content(wire)).unwrap();
