@@ -124,6 +124,9 @@ OTHERS = {
     | TABLES,
 }
 
+# What the control thread runs in `meshcore-proxy`, and `timer`, which falls back to them.
+USES_TIMERS_OF_RUNTIME = {"control", "dns", "overload", "timer"}
+
 # Tests and benches may use these everywhere.
 FOR_TESTS = {
     "criterion", "mimalloc", "proptest", "serde_json", "tempfile", "tokio", "meshcore-testkit",
@@ -216,3 +219,13 @@ def test_folders_are_named_as_packages():
 def test_what_is_fuzzed_knows_nothing_of_it():
     for room in rooms():
         assert not {"meshcore-fuzz", "libfuzzer-sys"} & set().union(*edges()[room].values())
+
+
+def test_workers_have_timers_of_their_own():
+    source = ROOT / "crates/meshcore-proxy/src"
+    users = {
+        path.relative_to(source).parts[0].removesuffix(".rs")
+        for path in source.rglob("*.rs")
+        if "tokio::time" in path.read_text()
+    }
+    assert users <= USES_TIMERS_OF_RUNTIME, "the runtime of a worker has none: see timer.rs"

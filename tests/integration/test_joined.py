@@ -1,13 +1,14 @@
 """Sidecars with a control plane: they join, ask for what they call, and go on without it."""
 
 import json
+import os
 import signal
 import socket
 import sys
 import threading
 import time
 
-from tests.integration.harness import PROGRAMS, Control, Mesh, Sidecar, curl, eventually
+from tests.integration.harness import PROGRAMS, Control, Mesh, Sidecar, children, curl, eventually
 
 ENTRY = """
 apiVersion: networking.istio.io/v1
@@ -294,3 +295,58 @@ def test_a_command_is_started_and_registered(alone):
     eventually(lambda: get(web, "reviews:8080").code == 200)
     server.signal()
     assert server.wait() == 0
+
+
+def test_another_process_takes_over_without_a_lost_request(alone):
+    alone.write(SELECTED)
+    control = alone.control("--plain-port", 0, "--secure-port", free_port())
+    alone.program("application", 21, 8080, "reviews")
+    server = registered(alone, control, "reviews", 21)
+    web = calls(alone, control, "web", 11)
+    eventually(lambda: get(web, "reviews:8080").code == 200)
+    load = alone.load(web, "reviews:8080", 200)
+    heir = registered(alone, control, "reviews", 21, "--takeover")
+    assert server.wait() == 0
+    time.sleep(1)
+    assert not load.end_of_it()["failed"]
+    assert get(web, "reviews:8080").code == 200
+    assert heir.status()["control_plane"]["connected"]
+
+
+def test_a_supervised_sidecar_that_dies_is_started_again(alone):
+    alone.write(SELECTED)
+    control = alone.control("--plain-port", 0, "--secure-port", free_port())
+    alone.program("application", 21, 8080, "reviews")
+    server = registered(alone, control, "reviews", 21, "--supervise")
+    web = calls(alone, control, "web", 11)
+    eventually(lambda: get(web, "reviews:8080").code == 200)
+    (child,) = children(server.pid, "meshcore.cli.sidecar")
+    os.kill(child, signal.SIGKILL)
+    eventually(lambda: get(web, "reviews:8080").code == 200)
+    server.signal()
+    assert server.wait() == 0
+
+
+def test_memory_does_not_grow_with_the_mesh(alone, record_property):
+    """Three services are called, of few and of many: what differs is noise."""
+    taken = {}
+    for count, last in ((3, 31), (2000, 32)):
+        alone.write("\n---\n".join(_entries(count)))
+        control = alone.control("--plain-port", 0, "--secure-port", free_port())
+        web = calls(alone, control, "web", last)
+        for number in range(3):
+            assert get(web, f"many-{number}:8080").code == 503
+        assert plane(web)["found"] == 3
+        taken[count] = web.memory_bytes()
+        control.signal()
+        assert control.wait() == 0
+    record_property("bytes", taken)
+    assert taken[2000] - taken[3] < 2 << 20, taken
+
+
+def _entries(count: int) -> list[str]:
+    names = (f"many-{number}" for number in range(count))
+    return [
+        ENTRY.replace("NAME", name).replace("ADDRESS", "@99").strip().removesuffix("---")
+        for name in names
+    ]

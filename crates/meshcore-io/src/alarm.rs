@@ -70,7 +70,7 @@ mod tests {
     #[tokio::test]
     async fn it_rings_once_at_the_time_that_was_said_last() {
         let (alarm, began) = (Alarm::new().unwrap(), Instant::now());
-        alarm.ring_in(Duration::from_secs(3600)).unwrap();
+        alarm.ring_in(Duration::from_hours(1)).unwrap();
         alarm.ring_in(Duration::from_millis(20)).unwrap();
         alarm.rung().await.unwrap();
         assert!(began.elapsed() >= Duration::from_millis(20));

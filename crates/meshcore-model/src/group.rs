@@ -1,4 +1,4 @@
-//! Workloads that register themselves: WorkloadGroup.
+//! Workloads that register themselves: `WorkloadGroup`.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ pub struct WorkloadGroup {
 
 /// How often the application is asked whether it is ready, and what for.
 ///
-/// Source: `ReadinessProbe` of Istio's WorkloadGroup, whose defaults these are.
+/// Source: `ReadinessProbe` of Istio's `WorkloadGroup`, whose defaults these are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {

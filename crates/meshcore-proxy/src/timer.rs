@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(20);
-    const LONG: Duration = Duration::from_secs(3600);
+    const LONG: Duration = Duration::from_hours(1);
 
     /// Runs in a loop as a worker has it: the runtime has no timers.
     fn on_worker<T>(work: impl Future<Output = T>) -> T {

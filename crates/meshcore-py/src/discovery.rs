@@ -267,7 +267,7 @@ impl Sink for InForce {
 
 fn unfit(rejected: Rejected) -> Unfit {
     let reason = rejected.to_string();
-    Unfit { origin: Some(*rejected.origin), reason }
+    Unfit { origin: Some(rejected.origin), reason }
 }
 
 /// Asks for what requests need.

@@ -75,7 +75,10 @@ class Joined(Sidecar):
         succession = Succession(launch, settings)
         claimed = claim(settings, read_token(joining.token) if joining.token else None)
         enrolled = _enrol(settings, joining)
-        discovery = _discover(settings, joining, claimed, enrolled)
+        # One before this process was called already, or had been found not to be ready.
+        is_next = launch.takeover or bool(launch.listeners)
+        discovery = _discover(settings, joining, described(settings, claimed, is_ready=is_next),
+                              enrolled)  # fmt: skip
         source = _wait(discovery, joining)
         about = discovery.about()
         prepared = _prepared(settings, claimed, about, discovery)
@@ -96,8 +99,7 @@ class Joined(Sidecar):
         sidecar._listen_to_signals()
         sidecar._look_at_application(claimed, about)
         sidecar._tell_notices()
-        addresses = proxy.addresses()
-        say(banner(settings, prepared, addresses, is_last_good=source == "disk"))
+        say(banner(settings, prepared, proxy.addresses(), is_last_good=source == "disk"))
         return sidecar
 
     def run(self) -> int:
@@ -195,14 +197,17 @@ def _enrol(settings: Settings, joining: Joining) -> Enrolled | None:
 
 
 def _discover(
-    settings: Settings, joining: Joining, claimed: Claim, enrolled: Enrolled | None
+    settings: Settings,
+    joining: Joining,
+    described_node: Mapping[str, object],
+    enrolled: Enrolled | None,
 ) -> Discovery:
     is_secure = enrolled is not None and not joining.is_plain
     materials = enrolled.materials() if enrolled is not None and is_secure else None
     return Discovery(
         DiscoveryOptions(
             address=joining.address,
-            node=described(settings, claimed, is_ready=False),
+            node=described_node,
             control=enrolled.control if enrolled is not None and is_secure else None,
             token=joining.token,
             access_log=_access_log(settings.access_log),

@@ -83,8 +83,6 @@ class Settings:
     """Version of meshcore."""
     state: str
     """Directory for what outlives the process: last good state, keys, development CA."""
-    joining: Joining | None = None
-    """`None` is a sidecar without a control plane."""
     ports: Ports = Ports()
     application: str | None = None
     """Where the application listens, as `HOST:PORT`; `None` is the workload's address."""
@@ -109,6 +107,8 @@ class Settings:
     """Whether the kernel redirects the connections of the workload to the sidecar."""
     both_families: bool = False
     """Whether it listens for IPv4 and IPv6, because both are redirected."""
+    joining: Joining | None = None
+    """`None` is a sidecar without a control plane."""
 
     def to_json(self) -> str:
         """Returns the settings in the form that `from_json` reads."""

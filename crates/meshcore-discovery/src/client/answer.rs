@@ -35,7 +35,7 @@ pub(super) fn hello(
     DeltaRequest {
         node: Some(node.clone()),
         type_url: RESOURCE.to_owned(),
-        resource_names_subscribe: keys.iter().map(|key| key.to_string()).collect(),
+        resource_names_subscribe: keys.iter().map(ToString::to_string).collect(),
         initial_resource_versions: versions,
         ..DeltaRequest::default()
     }

@@ -33,7 +33,7 @@ pub trait Sink: Send {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfit {
     /// The document whose fault it is, if it is one's.
-    pub origin: Option<Origin>,
+    pub origin: Option<Box<Origin>>,
     /// What is wrong.
     pub reason: String,
 }
@@ -156,7 +156,7 @@ impl Held {
             let Err(unfit) = sink.apply(&self.mesh()) else { return true };
             let at_fault = |name: &&Arc<str>| {
                 let one = self.resources.get(*name);
-                one.is_some_and(|one| one.is_of(unfit.origin.as_ref()))
+                one.is_some_and(|one| one.is_of(unfit.origin.as_deref()))
             };
             let names: Vec<Arc<str>> = before.keys().filter(at_fault).cloned().collect();
             if names.is_empty() {
@@ -203,12 +203,17 @@ impl Held {
         let mut names: Vec<Arc<str>> = before.keys().cloned().collect();
         names.sort();
         for name in names {
-            if self.resources.contains_key(&name) {
-                if self.has_in_force(&name) {
+            let held = self.resources.get(&name).map(|one| &one.content);
+            match held {
+                Some(Content::Given(_)) => {
                     self.refuse(&name, before, reason.to_owned(), refusals);
                 }
-            } else if let Some(Some(earlier)) = before.remove(&name) {
-                self.resources.insert(name, earlier); // it was to be removed
+                Some(Content::StandIn(_)) => {}
+                None => {
+                    // It was to be removed.
+                    let earlier = before.remove(&name).flatten();
+                    self.resources.extend(earlier.map(|earlier| (name, earlier)));
+                }
             }
         }
     }

@@ -49,8 +49,8 @@ struct ReadBody {
 pub(super) fn write(path: &Path, node: &str, held: &Held) -> io::Result<()> {
     let body = Body { revision: &held.said, resources: held.given().collect() };
     let body = serde_json::to_vec(&body)?;
-    let head = Head { format: FORMAT, node: node.to_owned(), sha256: sha256(&body) };
-    let mut whole = serde_json::to_vec(&head)?;
+    let first = Head { format: FORMAT, node: node.to_owned(), sha256: sha256(&body) };
+    let mut whole = serde_json::to_vec(&first)?;
     whole.push(b'\n');
     whole.extend_from_slice(&body);
     whole.push(b'\n');

@@ -165,7 +165,11 @@ impl News {
                 status.nonsense,
             ),
         ] {
-            out.push_str(&format!("# HELP {name} {help}.\n# TYPE {name} {kind}\n{name} {value}\n"));
+            let lines =
+                ["# HELP ", name, " ", help, ".\n# TYPE ", name, " ", kind, "\n", name, " "];
+            out.extend(lines);
+            out.push_str(&value.to_string());
+            out.push('\n');
         }
         out.into_bytes()
     }

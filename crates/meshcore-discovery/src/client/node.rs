@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 
+use super::answer::Health;
 use crate::wire::{Locality, Node};
 
+/// Whether the workload may be called from the first request on.
+const HEALTHY: &str = "MESHCORE_HEALTHY";
 /// Name of the program.
 const PROGRAM: &str = "meshcore";
 
@@ -30,6 +33,17 @@ pub fn node(
         user_agent_name: PROGRAM.to_owned(),
         user_agent_version: version,
     }
+}
+
+/// The same node with its health as of now, which holds from the first request on.
+pub(super) fn with_health(node: &Node, health: Option<&Health>) -> Node {
+    let mut node = node.clone();
+    if let (Some(metadata), Some(health)) = (&mut node.metadata, health) {
+        let text = (*health == Health::Healthy).to_string();
+        let value = Value { kind: Some(Kind::StringValue(text)) };
+        metadata.fields.insert(HEALTHY.to_owned(), value);
+    }
+    node
 }
 
 fn object(fields: serde_json::Map<String, serde_json::Value>) -> Struct {

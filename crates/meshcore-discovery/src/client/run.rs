@@ -23,7 +23,7 @@ use crate::wire::DeltaRequest;
 /// How often what is in force is kept, if it changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often hosts that were not used are looked for, if they are not dropped sooner.
-const USE_EVERY: Duration = Duration::from_secs(60);
+const USE_EVERY: Duration = Duration::from_mins(1);
 /// The key that is always asked for.
 pub(super) const SELF: &str = "self";
 
@@ -130,7 +130,7 @@ impl Runner {
     async fn once(&mut self, backoff: &mut Backoff) -> Option<String> {
         let connecting = connect(Arc::clone(&self.options.connector));
         match self.attend(connecting).await? {
-            Ok(channel) => self.listen(channel, backoff).await,
+            Ok(channel) => Box::pin(self.listen(channel, backoff)).await,
             Err(why) => Some(why),
         }
     }
@@ -179,9 +179,8 @@ impl Runner {
     pub(super) fn put_all(&mut self, sink: &mut dyn Sink) {
         let refused = self.held.put_all(sink);
         self.news.applied(&refused);
-        match &mut self.unanswered {
-            Some((_, refusals)) => refusals.extend(refused),
-            None => {}
+        if let Some((_, refusals)) = &mut self.unanswered {
+            refusals.extend(refused);
         }
         self.note();
     }

@@ -17,6 +17,7 @@ use tonic_prost::ProstCodec;
 use super::answer::{ask, hello};
 use super::backoff::Backoff;
 use super::collect::{Pieces, cut};
+use super::node::with_health;
 use super::run::{Runner, SELF};
 use crate::wire::{DELTA_RESOURCES, DeltaRequest, DeltaResponse};
 
@@ -49,7 +50,8 @@ impl Runner {
         let mut keys = self.keys.all();
         let said = keys.iter().cloned().collect();
         keys.push(SELF.into());
-        let _first = requests.try_send(hello(&self.options.node, &keys, self.held.versions()));
+        let node = with_health(&self.options.node, self.health.as_ref());
+        let _first = requests.try_send(hello(&node, &keys, self.held.versions()));
         self.forget_stream();
         let opened = open(channel, taken, self.options.token.clone());
         let mut stream = match self.attend(tokio::time::timeout(ANSWER_WITHIN, opened)).await? {
@@ -91,7 +93,7 @@ impl Runner {
     async fn say(&mut self, saying: &mut Saying) -> Result<(), String> {
         if std::mem::take(&mut self.has_new_keys) {
             let now: HashSet<Arc<str>> = self.keys.all().into_iter().collect();
-            let names = |names: Vec<&Arc<str>>| names.iter().map(|one| one.to_string()).collect();
+            let names = |names: Vec<&Arc<str>>| names.iter().map(ToString::to_string).collect();
             let more: Vec<String> = names(now.difference(&saying.said).collect());
             let no_more: Vec<String> = names(saying.said.difference(&now).collect());
             if !(more.is_empty() && no_more.is_empty()) {

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use meshcore_io::Accepting;
 use meshcore_snapshot::Snapshot;
@@ -22,6 +23,10 @@ pub(crate) const PURPOSE: &str = "gateway ";
 
 /// Ports below are privileged. Source: Linux' `net.ipv4.ip_unprivileged_port_start`.
 const FIRST_FREE_PORT: u16 = 1024;
+
+/// How long workers may take to close a listener.
+const CLOSED_WITHIN: Duration = Duration::from_millis(500);
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// A listener cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -109,12 +114,29 @@ impl Listeners {
         let mut sockets = self.taken.lock().remove(&address).unwrap_or_default();
         if sockets.is_empty() {
             // Another process on the address would share its connections.
-            drop(meshcore_io::listen(address, false)?);
+            drop(alone(address)?);
         }
         while sockets.len() < self.workers {
             sockets.push(meshcore_io::listen(address, true)?);
         }
         Ok(sockets.into())
+    }
+}
+
+/// The first socket of an address. Workers may be about to close one that a change took away just
+/// before.
+fn alone(address: SocketAddr) -> io::Result<Accepting> {
+    let until = Instant::now().checked_add(CLOSED_WITHIN);
+    loop {
+        match meshcore_io::listen(address, false) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse
+                    && until.is_some_and(|until| Instant::now() < until) =>
+            {
+                std::thread::park_timeout(LOOK_AGAIN);
+            }
+            bound => return bound,
+        }
     }
 }
 

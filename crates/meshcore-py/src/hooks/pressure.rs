@@ -100,7 +100,7 @@ mod tests {
             now_ns += 2_000_000_000; // this thread may have waited all the same
         }
         let before = pressure.waits_before(now_ns);
-        std::thread::sleep(std::time::Duration::from_millis(1));
+        std::thread::park_timeout(std::time::Duration::from_millis(1));
         pressure.waited(2_000_000, now_ns, before);
         assert!(pressure.is_closed(now_ns + 1), "it waited");
     }

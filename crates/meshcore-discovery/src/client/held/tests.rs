@@ -18,7 +18,9 @@ impl Sink for Picky {
         let policies = mesh.authorizations.iter().filter(|policy| policy.rules.is_empty());
         let mut origins = routes.chain(policies.map(|policy| &policy.origin));
         match origins.find(|origin| self.bad.contains(&origin.name.as_str())) {
-            Some(origin) => Err(Unfit { origin: Some(origin.clone()), reason: "is bad".into() }),
+            Some(origin) => {
+                Err(Unfit { origin: Some(Box::new(origin.clone())), reason: "is bad".into() })
+            }
             None => {
                 self.in_force = Some(mesh.clone());
                 Ok(())

@@ -187,11 +187,9 @@ fn assembled<'a>(resources: impl Iterator<Item = &'a Resource>) -> Mesh {
             Resource::TrafficPolicy(policy) => mesh.traffic_policies.push(*policy),
             Resource::PeerAuth(auth) => mesh.peer_auths.push(*auth),
             Resource::Authorization(policy) => mesh.authorizations.push(*policy),
-            Resource::Gateway(_)
-            | Resource::Credential(_)
-            | Resource::WorkloadGroup(_)
-            | Resource::Trust(_)
-            | Resource::Found(_) => {}
+            Resource::Gateway(gateway) => mesh.gateways.push(*gateway),
+            Resource::Credential(credential) => mesh.credentials.push(*credential),
+            Resource::WorkloadGroup(_) | Resource::Trust(_) | Resource::Found(_) => {}
         }
     }
     mesh
@@ -350,13 +348,54 @@ fn what_is_exported_to_others_is_not_answered() {
 #[test]
 fn keys_are_read() {
     let own = own();
-    let read = |text: &str| Key::parse(text, &own, false);
+    let read = |text: &str| Key::parse(text, &own, true);
     assert_eq!(read("host/A.One.").unwrap(), Key::Host("a.one".into()));
-    let gateway = Key::Gateway { own: Arc::clone(&own), is_proved: false };
+    let gateway = Key::Gateway { own: Arc::clone(&own), is_proved: true };
     assert_eq!(read("gateway").unwrap(), gateway);
     assert_eq!(read("address/::ffff:10.0.0.1").unwrap(), Key::Address([10, 0, 0, 1].into()));
     for text in ["", "host/", "host/a b", "address/a", "gateway/edge", "other/a", "Self", "self/"] {
         assert!(read(text).is_err(), "{text}");
     }
     assert!(read(&format!("host/{}", "a".repeat(300))).is_err());
+}
+
+fn gateway(name: &str, label: &str) -> (Name, Stored) {
+    let gateway = json!({"gateway": {
+        "origin": {"kind": "Gateway", "namespace": "two", "name": name},
+        "selector": {"istio": label},
+        "servers": [{"port": 80, "protocol": "http", "hosts": [{"host": "*"}]}],
+    }});
+    let stored = Stored::read(gateway.to_string().as_bytes()).unwrap();
+    (format!("listener/two/{name}").into(), stored)
+}
+
+fn credential(namespace: &str) -> (Name, Stored) {
+    let credential = json!({"credential": {
+        "origin": {"kind": "Secret", "namespace": namespace, "name": "edge"},
+    }});
+    let stored = Stored::read(credential.to_string().as_bytes()).unwrap();
+    (format!("credential/{namespace}/edge").into(), stored)
+}
+
+#[test]
+fn gateways_get_what_selects_them_and_keys_for_a_proof_alone() {
+    let mut world = World::default();
+    let bound = json!({"route": {
+        "origin": {"kind": "VirtualService", "namespace": "one", "name": "shop"},
+        "hosts": ["shop.example"], "gateways": ["two/edge"],
+    }});
+    let bound = Stored::read(bound.to_string().as_bytes()).unwrap();
+    let all = [gateway("edge", "edge"), gateway("other", "other"), credential("one")];
+    world.apply(all, []);
+    world.apply([credential("two"), (Name::from("route/one/shop"), bound)], []);
+    let labels = Labels::from([("istio".to_owned(), "edge".to_owned())]);
+    let own = Arc::new(Own { labels, ..Own::default() });
+    let names = |is_proved| {
+        let key = Key::Gateway { own: Arc::clone(&own), is_proved };
+        answer(&world, &asked(key)).names.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(names(true), ["credential/one/edge", "listener/two/edge", "route/one/shop"]);
+    assert_eq!(names(false), ["listener/two/edge", "route/one/shop"]);
+    let everything = answer(&world, &asked(Key::Everything)).names;
+    assert!(everything.iter().all(|name| !name.starts_with("credential/")));
 }
