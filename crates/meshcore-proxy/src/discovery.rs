@@ -5,10 +5,12 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use meshcore_snapshot::Authority;
 use serde_json::Value;
 
+use crate::timer::timeout;
 use crate::worker::Worker;
 
 /// How often one request may ask: for its host, and for those that hooks choose.
@@ -37,8 +39,13 @@ pub enum Discovered {
     Unknown,
     /// It is in the snapshot in force by now.
     InForce,
-    /// It was asked for: when this ends, the answer is in force, or did not come in time.
-    Coming(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// It was asked for.
+    Coming {
+        /// Ends when the answer is in force. It uses no timers: workers have their own.
+        answer: Pin<Box<dyn Future<Output = ()> + Send>>,
+        /// How long it is waited for.
+        within: Duration,
+    },
 }
 
 impl fmt::Debug for Discovered {
@@ -46,7 +53,7 @@ impl fmt::Debug for Discovered {
         f.write_str(match self {
             Self::Unknown => "Unknown",
             Self::InForce => "InForce",
-            Self::Coming(_) => "Coming",
+            Self::Coming { .. } => "Coming",
         })
     }
 }
@@ -56,10 +63,12 @@ impl fmt::Debug for Discovered {
 pub(crate) struct Answer(Discovered);
 
 impl Answer {
-    /// Waits for it.
+    /// Waits for it. It may not have come when this ends: the snapshot tells.
     pub(crate) async fn wait(self) {
         match self.0 {
-            Discovered::Coming(answer) => answer.await,
+            Discovered::Coming { mut answer, within } => {
+                let _late = timeout(within, answer.as_mut()).await;
+            }
             Discovered::Unknown | Discovered::InForce => {}
         }
     }
@@ -73,7 +82,7 @@ impl Worker {
         let authority = Authority::parse(authority)?;
         match discovery.ask_host(std::str::from_utf8(authority.host()).ok()?) {
             Discovered::Unknown => None,
-            answer @ (Discovered::InForce | Discovered::Coming(_)) => Some(Answer(answer)),
+            answer @ (Discovered::InForce | Discovered::Coming { .. }) => Some(Answer(answer)),
         }
     }
 
@@ -82,7 +91,7 @@ impl Worker {
         let discovery = self.shared.discovery.as_ref()?;
         match discovery.ask_host(&address.to_canonical().to_string()) {
             Discovered::Unknown => None,
-            answer @ (Discovered::InForce | Discovered::Coming(_)) => Some(Answer(answer)),
+            answer @ (Discovered::InForce | Discovered::Coming { .. }) => Some(Answer(answer)),
         }
     }
 

@@ -284,13 +284,12 @@ impl Asks for OnDemand {
             Asked::Answered { is_there: false } | Asked::Refused => Discovered::Unknown,
             // Nobody would answer: who waits anyway would wait for nothing, each time.
             Asked::Waiting(_) if !self.client.news().is_connected(self.wait) => Discovered::Unknown,
-            Asked::Waiting(mut answered) => {
-                let wait = self.wait;
-                Discovered::Coming(Box::pin(async move {
-                    let answer = answered.wait_for(|is_answered| *is_answered);
-                    let _late = tokio::time::timeout(wait, answer).await; // the snapshot tells
-                }))
-            }
+            Asked::Waiting(mut answered) => Discovered::Coming {
+                answer: Box::pin(async move {
+                    let _forgotten = answered.wait_for(|is_answered| *is_answered).await;
+                }),
+                within: self.wait,
+            },
         }
     }
 

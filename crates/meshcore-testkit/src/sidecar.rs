@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshcore_model::{Hook, Mesh, Node};
+use meshcore_proxy::discovery::Discovery;
 use meshcore_proxy::hooks::{HookHost, NoHooks};
 use meshcore_proxy::{Options, Proxy, StartError, Taken};
 use meshcore_tls::Materials;
@@ -217,6 +218,13 @@ impl SidecarBuilder {
     #[must_use]
     pub fn drain(mut self, drain: Duration) -> Self {
         self.options.drain = drain;
+        self
+    }
+
+    /// It asks for hosts that its mesh does not have.
+    #[must_use]
+    pub fn discovery(mut self, discovery: Arc<dyn Discovery>) -> Self {
+        self.options.discovery = Some(discovery);
         self
     }
 

@@ -3,6 +3,7 @@
 
 mod balance;
 mod bodies;
+mod discovery;
 mod drain;
 mod faulty_upstream;
 mod interim;
