@@ -67,7 +67,7 @@ impl Answer {
     pub(crate) async fn wait(self) {
         match self.0 {
             Discovered::Coming { mut answer, within } => {
-                let _late = timeout(within, answer.as_mut()).await;
+                let _late = timeout(within, Pin::new(&mut answer)).await;
             }
             Discovered::Unknown | Discovered::InForce => {}
         }

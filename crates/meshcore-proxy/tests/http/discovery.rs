@@ -100,8 +100,8 @@ fn a_host_that_is_not_there_is_asked_for_a_few_times_at_most() {
 fn a_tunnel_waits_as_well() {
     let app = Application::echo("v1");
     let (sidecar, asked, answer) = asking(Duration::from_secs(20));
+    let connect = "CONNECT app:80 HTTP/1.1\r\nHost: app:80\r\n\r\n";
     std::thread::scope(|scope| {
-        let connect = "CONNECT app:80 HTTP/1.1\r\nHost: app:80\r\n\r\n";
         let call = scope.spawn(|| Client::connect(sidecar.outbound()).ask(connect).status());
         wait_for(&asked, 1);
         sidecar.apply(&mesh_of(&[app.address()]), 2);
