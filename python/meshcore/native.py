@@ -65,7 +65,7 @@ class ControlOptions:
     """How a control plane runs."""
 
     state: str
-    """Directory in which registrations are kept; it must be there."""
+    """Directory of registrations and of the authority, made when it is missing; ours alone."""
     plain: str | None = None
     """Loopback address for sidecars in plain text, with its port; port 0 takes a free one."""
     secure: str | None = None

@@ -7,10 +7,11 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use meshcore_discovery::wire::{DELTA_RESOURCES, DeltaRequest, DeltaResponse, Node, RESOURCE};
+use parking_lot::Mutex;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use tokio::sync::mpsc;
@@ -69,7 +70,7 @@ impl Reached {
 
     /// Notes it; says so when all have reached it.
     fn note(&self, place: usize, revision: u64) {
-        let Ok(mut revisions) = self.0.lock() else { return };
+        let mut revisions = self.0.lock();
         let before = revisions.iter().min().copied();
         if let Some(mine) = revisions.get_mut(place) {
             *mine = revision;

@@ -149,8 +149,9 @@ fn issued_to(response: &CertificateResponse) -> String {
     let der = CertificateDer::from_pem_slice(response.cert_chain[0].as_bytes()).unwrap();
     let starts: Vec<_> = (1..der.len()).filter(|at| der[*at..].starts_with(b"spiffe://")).collect();
     assert_eq!(starts.len(), 1, "one identity");
-    let (at, bytes) = (starts[0], usize::from(der[starts[0] - 1]));
-    String::from_utf8(der[at..at + bytes].to_vec()).unwrap()
+    let (before, name) = der.split_at(starts[0]);
+    let length = usize::from(*before.last().unwrap());
+    String::from_utf8(name[..length].to_vec()).unwrap()
 }
 
 #[tokio::test]

@@ -198,7 +198,7 @@ mod tests {
         let keys = Keys::new();
         keys.restore("host/a", true);
         keys.restore("host/b", true);
-        std::thread::sleep(Duration::from_millis(30));
+        std::thread::park_timeout(Duration::from_millis(30));
         keys.used("host/b");
         keys.drop_unused(Duration::from_millis(20));
         assert_eq!(keys.all(), ["host/b".into()]);

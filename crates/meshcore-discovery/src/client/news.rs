@@ -177,14 +177,11 @@ impl News {
     pub(super) fn wait_for_self(&self, until: Option<Instant>) -> Option<Origin> {
         let mut state = self.state.lock();
         while state.has_self != Some(Origin::ControlPlane) && !state.is_stopped {
-            let is_late = match until {
-                Some(until) => self.changed.wait_until(&mut state, until).timed_out(),
-                None => {
-                    self.changed.wait(&mut state);
-                    false
-                }
+            let Some(until) = until else {
+                self.changed.wait(&mut state);
+                continue;
             };
-            if is_late {
+            if self.changed.wait_until(&mut state, until).timed_out() {
                 break;
             }
         }

@@ -116,7 +116,7 @@ impl Runner {
     /// Goes on until it is told to stop.
     pub(super) async fn run(mut self) {
         let mut backoff = Backoff::default();
-        while let Some(why) = self.once(&mut backoff).await {
+        while let Some(why) = Box::pin(self.once(&mut backoff)).await {
             self.news.lost(why, self.held.count() > 0);
             if self.attend(tokio::time::sleep(backoff.next())).await.is_none() {
                 break;
@@ -129,7 +129,7 @@ impl Runner {
     /// Connects and listens; returns why that ended, or `None` when it was told to stop.
     async fn once(&mut self, backoff: &mut Backoff) -> Option<String> {
         let connecting = connect(Arc::clone(&self.options.connector));
-        match self.attend(connecting).await? {
+        match Box::pin(self.attend(connecting)).await? {
             Ok(channel) => Box::pin(self.listen(channel, backoff)).await,
             Err(why) => Some(why),
         }

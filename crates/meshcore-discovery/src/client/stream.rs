@@ -171,9 +171,12 @@ fn bearer(path: &Path) -> Result<AsciiMetadataValue, String> {
 /// An error of gRPC in words.
 fn words(status: &tonic::Status) -> String {
     let message = cut(status.message());
-    match status.code() {
-        Code::PermissionDenied | Code::Unauthenticated => format!("it refuses us: {message}"),
-        Code::Unimplemented => format!("it is no control plane of meshcore: {message}"),
-        code => format!("{code:?}: {message}"),
+    let code = status.code();
+    if matches!(code, Code::PermissionDenied | Code::Unauthenticated) {
+        return format!("it refuses us: {message}");
     }
+    if code == Code::Unimplemented {
+        return format!("it is no control plane of meshcore: {message}");
+    }
+    format!("{code:?}: {message}")
 }

@@ -142,6 +142,7 @@ fn a_rotation_has_its_order() {
 
 /// Sidecars shake hands all the time, while trust and certificates reach them one by one.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one rotation, from its begin to its end")]
 fn a_root_rotates_under_load() {
     let (_above, place) = home();
     let authorities = Authorities::open(&place, &control(), None).unwrap();
@@ -176,7 +177,7 @@ fn a_root_rotates_under_load() {
         let wait = |more: u64| {
             let until = done.load(Ordering::Relaxed) + more;
             while done.load(Ordering::Relaxed) < until
-                && !callers.iter().any(|one| one.is_finished())
+                && !callers.iter().any(std::thread::ScopedJoinHandle::is_finished)
             {
                 std::thread::park_timeout(Duration::from_millis(5));
             }
@@ -188,7 +189,7 @@ fn a_root_rotates_under_load() {
             }
         };
         wait(50);
-        authorities.begin(Duration::from_secs(3600), None).unwrap();
+        authorities.begin(Duration::from_hours(1), None).unwrap();
         renew(); // of the old root, but trusting both
         let text = fs::read_to_string(place.join("authority.json")).unwrap();
         let mut record: record::Record = serde_json::from_str(&text).unwrap();
@@ -275,7 +276,7 @@ const CHILD: &str = "MESHCORE_TEST_STORE";
 /// Runs in the process that is killed.
 #[test]
 fn writes_until_it_is_killed() {
-    let Ok(place) = std::env::var(CHILD) else { return };
+    let Some(place) = std::env::var_os(CHILD) else { return };
     let authorities = Authorities::open(Path::new(&place), &control(), None).unwrap();
     let tokens = authorities.tokens().unwrap();
     loop {
@@ -313,12 +314,10 @@ fn a_kill_loses_nothing_that_was_promised() {
         certified(&authorities, "web").check_trusted().unwrap();
         let tokens = authorities.tokens().unwrap();
         for token in promised.iter().filter(|token| token.ends_with(|c: char| c != '.')) {
-            match tokens.verify(token) {
-                Ok(_) => {}
-                // The last line may have been cut.
-                Err(TokenError::Malformed(_) | TokenError::Signature) => {}
-                Err(other) => panic!("round {round}: {other}"),
-            }
+            let verified = tokens.verify(token);
+            // The last line may have been cut.
+            let is_cut = matches!(&verified, Err(TokenError::Malformed(_) | TokenError::Signature));
+            assert!(verified.is_ok() || is_cut, "round {round}: {verified:?}");
         }
     }
     assert!(promised.len() >= 25);

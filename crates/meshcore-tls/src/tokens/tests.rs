@@ -69,6 +69,7 @@ fn nobody_speaks_for_the_control_plane() {
 
 /// Each of these has a valid signature of the right key.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_we_do_not_write_is_refused_though_it_is_signed() {
     let key = TokenKey::create().unwrap();
     let verify =

@@ -12,20 +12,16 @@ struct Picky {
 
 impl Sink for Picky {
     fn apply(&mut self, mesh: &Mesh) -> Result<(), Unfit> {
-        self.tries += 1;
+        self.tries = self.tries.saturating_add(1);
         let routes = mesh.routes.iter().map(|route| &route.origin);
         // What stands in for a policy has one rule without anything in it, which is never bad.
         let policies = mesh.authorizations.iter().filter(|policy| policy.rules.is_empty());
         let mut origins = routes.chain(policies.map(|policy| &policy.origin));
-        match origins.find(|origin| self.bad.contains(&origin.name.as_str())) {
-            Some(origin) => {
-                Err(Unfit { origin: Some(Box::new(origin.clone())), reason: "is bad".into() })
-            }
-            None => {
-                self.in_force = Some(mesh.clone());
-                Ok(())
-            }
+        if let Some(origin) = origins.find(|origin| self.bad.contains(&origin.name.as_str())) {
+            return Err(Unfit { origin: Some(Box::new(origin.clone())), reason: "is bad".into() });
         }
+        self.in_force = Some(mesh.clone());
+        Ok(())
     }
 
     fn carried(&self) -> HashMap<String, u64> {
