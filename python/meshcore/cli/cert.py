@@ -8,7 +8,8 @@ import typer
 
 from meshcore.cli.admin import ask_all
 from meshcore.cli.app import PLAIN
-from meshcore.cli.exits import Exit, explained
+from meshcore.cli.exits import Exit
+from meshcore.cli.explained import explained
 from meshcore.cli.output import Output, OutputOption, table, write
 from meshcore.cli.rotation import rotation
 from meshcore.cli.times import duration_seconds, shown_time

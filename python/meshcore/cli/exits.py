@@ -1,15 +1,6 @@
 """Exit statuses. Source: istioctl's (65, 79), sysexits.h, POSIX shells (130)."""
 
-from collections.abc import Callable
 from enum import IntEnum
-from functools import wraps
-from typing import ParamSpec
-
-import typer
-
-from meshcore.errors import CertificateError
-
-_P = ParamSpec("_P")
 
 
 class Exit(IntEnum):
@@ -29,17 +20,3 @@ class Exit(IntEnum):
     FINDINGS = 79
     """`analyze` found something."""
     INTERRUPTED = 130
-
-
-def explained(command: Callable[_P, None]) -> Callable[_P, None]:
-    """Makes a command say what is wrong with certificates, rather than raise it."""
-
-    @wraps(command)
-    def told(*args: _P.args, **kwargs: _P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except CertificateError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(Exit.FAILED) from error
-
-    return told

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from meshcore.cli.app import PLAIN
-from meshcore.cli.exits import explained
+from meshcore.cli.explained import explained
 from meshcore.cli.output import Output, OutputOption, table, write
 from meshcore.cli.times import duration_seconds, shown_time
 from meshcore.cli.where import ControlStateOption, control_state_of
