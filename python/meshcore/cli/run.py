@@ -135,7 +135,8 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     settings = Settings(
         wanted=Wanted(
             workload.which(service, gateway), namespace, version, workload.address_of(address),
-            name, service_account, tuple(port or ()), not no_inbound, is_gateway=gateway is not None,
+            name, service_account, tuple(port or ()), not no_inbound,
+            is_gateway=gateway is not None,
         ),
         mesh=str(where) if joined is None else joined.address,
         version=__version__,
