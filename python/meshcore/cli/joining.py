@@ -1,13 +1,56 @@
 """The options of `meshcore run` that say which control plane the sidecar belongs to."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from meshcore.cli.times import duration_option
 from meshcore.control.settings import Joining
 from meshcore.units import duration_ms
 
 _MAX_PORT = 65535
+
+Control = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MESHCORE_CONTROL",
+        metavar="HOST:PORT",
+        help="Control plane that says what the mesh is, in place of documents;"
+        " http://HOST:PORT calls it in plain text, on this host.",
+    ),
+]
+Token = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="MESHCORE_TOKEN",
+        exists=True,
+        dir_okay=False,
+        help="File of the token that the control plane knows the sidecar by.",
+    ),
+]
+Group = Annotated[
+    str | None,
+    typer.Option(envvar="MESHCORE_GROUP", help="WorkloadGroup that the workload registers with."),
+]
+DiscoveryWait = Annotated[
+    str,
+    typer.Option(
+        envvar="MESHCORE_DISCOVERY_WAIT",
+        callback=duration_option,
+        metavar="DURATION",
+        help="How long the first request to a host waits for the control plane.",
+    ),
+]
+DiscoveryUnused = Annotated[
+    str,
+    typer.Option(
+        envvar="MESHCORE_DISCOVERY_UNUSED",
+        callback=duration_option,
+        metavar="DURATION",
+        help="After how long without calls a host is dropped.",
+    ),
+]
 
 
 def joining_of(

@@ -4,274 +4,68 @@
 import json
 import os
 import sys
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from meshcore import __version__
+from meshcore.cli import identity_options as identity
 from meshcore.cli import intercept_options as options
-from meshcore.cli.joining import joining_of
+from meshcore.cli import joining
+from meshcore.cli import running_options as running
+from meshcore.cli import workload_options as workload
 from meshcore.cli.where import MeshOption, StateOption, mesh_of, state_of
 from meshcore.control.interception.capture import USER
 from meshcore.control.redirect import has_ipv6
-from meshcore.control.settings import Files, Ports, Settings, Wanted
-from meshcore.errors import InvalidUnit
+from meshcore.control.settings import Ports, Settings, Wanted
 from meshcore.units import duration_ms
 
 _MAX_PORT = 65535
-# Threads that carry requests at most, if nothing is said. Source: Istio's `concurrency`.
-_WORKERS = 2
-
-
-def _env(name: str) -> str:
-    return f"MESHCORE_{name}"
-
-
-def _duration(text: str) -> str:
-    try:
-        duration_ms(text)
-    except InvalidUnit as error:
-        raise typer.BadParameter(str(error)) from error
-    return text
 
 
 def _port(default: str, env: str) -> typer.models.OptionInfo:
     option: typer.models.OptionInfo = typer.Option(
-        envvar=_env(env), min=0, max=_MAX_PORT, metavar="PORT", show_default=default,
+        envvar=f"MESHCORE_{env}", min=0, max=_MAX_PORT, metavar="PORT", show_default=default,
         help="0 takes a free one.",
     )  # fmt: skip
     return option
 
 
 def run(  # noqa: PLR0913, PLR0917 - one for each option
-    service: Annotated[
-        str | None,
-        typer.Option(envvar=_env("SERVICE"), help="Service of the mesh that it stands beside."),
-    ] = None,
-    gateway: Annotated[
-        str | None,
-        typer.Option(
-            envvar=_env("GATEWAY"),
-            metavar="NAME",
-            help="Be this gateway instead: open the servers of the Gateways that select it.",
-        ),
-    ] = None,
-    port: Annotated[
-        list[int] | None,
-        typer.Option(
-            envvar=_env("PORT"),
-            min=1,
-            max=_MAX_PORT,
-            metavar="PORT",
-            help="Port that is served; may be repeated.",
-            show_default="those of the service",
-        ),
-    ] = None,
-    version: Annotated[
-        str | None, typer.Option(envvar=_env("VERSION"), help="Version of the service.")
-    ] = None,
-    namespace: Annotated[
-        str, typer.Option(envvar=_env("NAMESPACE"), help="Namespace of the service.")
-    ] = "default",
+    service: workload.Service = None,
+    gateway: workload.Gateway = None,
+    port: workload.Port = None,
+    version: workload.Version = None,
+    namespace: workload.Namespace = "default",
+    address: workload.Address = None,
+    app: workload.App = None,
+    name: workload.Name = None,
+    service_account: workload.ServiceAccount = None,
+    no_inbound: workload.NoInbound = False,
     mesh: MeshOption = None,
-    address: Annotated[
-        str | None,
-        typer.Option(envvar=_env("ADDRESS"), help="Address of the workload, if it has several."),
-    ] = None,
-    app: Annotated[
-        str | None,
-        typer.Option(
-            envvar=_env("APP"),
-            metavar="HOST:PORT",
-            help="Where the application listens.",
-            show_default="the address and port of the workload",
-        ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(envvar=_env("NAME"), help="Name of the workload.")
-    ] = None,
-    service_account: Annotated[
-        str | None,
-        typer.Option(
-            envvar=_env("SERVICE_ACCOUNT"),
-            help="Service account of its identity.",
-            show_default="that of the workload",
-        ),
-    ] = None,
-    no_inbound: Annotated[
-        bool,
-        typer.Option("--no-inbound", envvar=_env("NO_INBOUND"), help="Nobody calls it."),
-    ] = False,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(
-            envvar=_env("CONCURRENCY"),
-            min=1,
-            max=1024,
-            help="Threads that carry requests.",
-            show_default="processors, at most 2",
-        ),
-    ] = None,
-    drain: Annotated[
-        str,
-        typer.Option(
-            envvar=_env("DRAIN"),
-            callback=_duration,
-            metavar="DURATION",
-            help="How long requests may go on when it ends.",
-        ),
-    ] = "45s",
-    plugin: Annotated[
-        list[Path] | None,
-        typer.Option(
-            envvar=_env("PLUGIN"),
-            exists=True,
-            dir_okay=False,
-            help="Python file with hooks; may be repeated.",
-        ),
-    ] = None,
-    isolate_plugins: Annotated[
-        bool,
-        typer.Option(
-            "--isolate-plugins",
-            envvar=_env("ISOLATE_PLUGINS"),
-            help="Run each plugin in a process of its own.",
-        ),
-    ] = False,
-    access_log: Annotated[
-        str | None,
-        typer.Option(
-            envvar=_env("ACCESS_LOG"),
-            metavar="text|json|FILE",
-            help="Access log to standard output, or to a file.",
-            show_default="what the mesh says",
-        ),
-    ] = None,
-    cert: Annotated[
-        Path | None,
-        typer.Option(
-            envvar=_env("CERT"),
-            exists=True,
-            dir_okay=False,
-            help="Certificate chain (PEM), read again when it changes.",
-            show_default="from the development authority",
-        ),
-    ] = None,
-    key: Annotated[
-        Path | None,
-        typer.Option(envvar=_env("KEY"), exists=True, dir_okay=False, help="Its key (PEM)."),
-    ] = None,
-    ca: Annotated[
-        Path | None,
-        typer.Option(
-            envvar=_env("CA"), exists=True, dir_okay=False, help="Roots that are trusted (PEM)."
-        ),
-    ] = None,
-    crl: Annotated[
-        Path | None,
-        typer.Option(
-            envvar=_env("CRL"),
-            exists=True,
-            dir_okay=False,
-            help="Certificates that were taken back (CRLs, PEM), read again when it changes.",
-        ),
-    ] = None,
-    cert_ttl: Annotated[
-        str,
-        typer.Option(
-            envvar=_env("CERT_TTL"),
-            callback=_duration,
-            metavar="DURATION",
-            help="Life of certificates of the development authority.",
-        ),
-    ] = "24h",
     state: StateOption = None,
-    allow_shrink: Annotated[
-        bool,
-        typer.Option(
-            "--allow-shrink",
-            envvar=_env("ALLOW_SHRINK"),
-            help="Apply changes that remove most services or policies without confirmation.",
-        ),
-    ] = False,
-    set_http_proxy: Annotated[
-        bool,
-        typer.Option(
-            "--set-http-proxy",
-            envvar=_env("SET_HTTP_PROXY"),
-            help="Set http_proxy for the application, so that its calls go through the mesh.",
-        ),
-    ] = False,
-    ready_file: Annotated[
-        Path | None,
-        typer.Option(
-            envvar=_env("READY_FILE"),
-            dir_okay=False,
-            help="File that is written (JSON) when requests are taken.",
-        ),
-    ] = None,
-    log_level: Annotated[
-        str,
-        typer.Option(envvar=_env("LOG_LEVEL"), metavar="debug|info|warning|error", help="Log."),
-    ] = "info",
-    takeover: Annotated[
-        bool,
-        typer.Option(
-            "--takeover",
-            envvar=_env("TAKEOVER"),
-            help="Take the sockets over from the running sidecar of this workload, which drains.",
-        ),
-    ] = False,
-    control: Annotated[
-        str | None,
-        typer.Option(
-            envvar=_env("CONTROL"),
-            metavar="HOST:PORT",
-            help="Control plane that says what the mesh is, in place of documents;"
-            " http://HOST:PORT calls it in plain text, on this host.",
-        ),
-    ] = None,
-    token: Annotated[
-        Path | None,
-        typer.Option(
-            envvar=_env("TOKEN"),
-            exists=True,
-            dir_okay=False,
-            help="File of the token that the control plane knows the sidecar by.",
-        ),
-    ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(envvar=_env("GROUP"), help="WorkloadGroup that the workload registers with."),
-    ] = None,
-    discovery_wait: Annotated[
-        str,
-        typer.Option(
-            envvar=_env("DISCOVERY_WAIT"),
-            callback=_duration,
-            metavar="DURATION",
-            help="How long the first request to a host waits for the control plane.",
-        ),
-    ] = "2s",
-    discovery_unused: Annotated[
-        str,
-        typer.Option(
-            envvar=_env("DISCOVERY_UNUSED"),
-            callback=_duration,
-            metavar="DURATION",
-            help="After how long without calls a host is dropped.",
-        ),
-    ] = "10m",
-    supervise: Annotated[
-        bool,
-        typer.Option(
-            "--supervise",
-            envvar=_env("SUPERVISE"),
-            help="Start the sidecar again when its process dies; the application goes on.",
-        ),
-    ] = False,
+    allow_shrink: running.AllowShrink = False,
+    control: joining.Control = None,
+    token: joining.Token = None,
+    group: joining.Group = None,
+    discovery_wait: joining.DiscoveryWait = "2s",
+    discovery_unused: joining.DiscoveryUnused = "10m",
+    cert: identity.Cert = None,
+    key: identity.Key = None,
+    ca: identity.Ca = None,
+    crl: identity.Crl = None,
+    cert_ttl: identity.CertTtl = "24h",
+    plugin: running.Plugin = None,
+    isolate_plugins: running.IsolatePlugins = False,
+    access_log: running.AccessLog = None,
+    log_level: running.LogLevel = "info",
+    concurrency: running.Concurrency = None,
+    drain: running.Drain = "45s",
+    takeover: running.Takeover = False,
+    supervise: running.Supervise = False,
+    set_http_proxy: running.SetHttpProxy = False,
+    ready_file: running.ReadyFile = None,
     intercept: options.Intercept = False,
     intercepted: options.Intercepted = False,
     intercept_inbound_ports: options.InboundPorts = None,
@@ -317,9 +111,9 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     With --intercept the kernel redirects all connections of this host, or container, to the
     sidecar. A small process stays above it, as root, and takes the redirections out in the end.
     """
-    joining = joining_of(control, token, group, discovery_wait, discovery_unused)
-    where = mesh_of(mesh) if joining is None else None
-    if joining is not None and mesh is not None:
+    joined = joining.joining_of(control, token, group, discovery_wait, discovery_unused)
+    where = mesh_of(mesh) if joined is None else None
+    if joined is not None and mesh is not None:
         raise typer.BadParameter(
             "the control plane has the documents: leave one of them out",
             param_hint="--mesh, --control",
@@ -340,27 +134,28 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         )
     settings = Settings(
         wanted=Wanted(
-            _which(service, gateway), namespace, version, _address(address), name,
-            service_account, tuple(port or ()), not no_inbound, is_gateway=gateway is not None,
+            workload.which(service, gateway), namespace, version, workload.address_of(address),
+            name, service_account, tuple(port or ()), not no_inbound,
+            is_gateway=gateway is not None,
         ),
-        mesh=str(where) if joining is None else joining.address,
+        mesh=str(where) if joined is None else joined.address,
         version=__version__,
         state=str(home),
-        joining=joining,
+        joining=joined,
         ports=Ports(
             outbound_port, inbound_port, hbone_port, admin_port, health_port, metrics_port,
             dns_port if has_dns else None,
         ),
-        application=_application(app),
-        files=_files(cert, key, ca, crl),
+        application=workload.application_of(app),
+        files=identity.files_of(cert, key, ca, crl),
         certificate_ttl_seconds=max(1, duration_ms(cert_ttl) // 1000),
         plugins=tuple(str(path.absolute()) for path in plugin or ()),
         isolate_plugins=isolate_plugins,
-        access_log=_access_log(access_log),
-        workers=concurrency or min(_WORKERS, _processors()),
+        access_log=running.access_log_of(access_log),
+        workers=running.workers_of(concurrency),
         drain_ms=duration_ms(drain),
         allow_shrink=allow_shrink,
-        log_level=_log_level(log_level),
+        log_level=running.log_level_of(log_level),
         ready_file=str(ready_file.absolute()) if ready_file else None,
         command=() if supervise or intercept else tuple(command or ()),
         set_http_proxy=set_http_proxy,
@@ -377,71 +172,9 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     _become("sidecar", settings.to_json(), json.dumps({"takeover": takeover}))
 
 
-def _which(service: str | None, gateway: str | None) -> str:
-    """Returns the service, or the name of the gateway.
-
-    Raises:
-        BadParameter: Neither is given, or both are.
-    """
-    if (service is None) == (gateway is None):
-        raise typer.BadParameter("say one of them", param_hint="--service / --gateway")
-    return service or gateway or ""
-
-
 def _become(program: str, *arguments: str) -> NoReturn:
     """Replaces this process: what read the command line takes 10 MB, for ever."""
     sys.stdout.flush()
     sys.stderr.flush()
     command = [sys.executable, "-P", "-m", f"meshcore.cli.{program}", *arguments]
     os.execv(sys.executable, command)  # noqa: S606 - ourselves
-
-
-def _address(text: str | None) -> str | None:
-    try:
-        return str(ip_address(text)) if text else None
-    except ValueError as error:
-        raise typer.BadParameter(
-            f"{text!r} is not an IP address", param_hint="--address"
-        ) from error
-
-
-def _application(text: str | None) -> str | None:
-    """Returns an address with an IP and a port, of `HOST:PORT` or `PORT`."""
-    if text is None:
-        return None
-    host, _, port = text.rpartition(":")
-    host = host.strip("[]").replace("localhost", "127.0.0.1") or "127.0.0.1"
-    try:
-        address = ip_address(host)
-    except ValueError as error:
-        hint = f"{host!r} is not an IP address or localhost"
-        raise typer.BadParameter(hint, param_hint="--app") from error
-    if not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
-        raise typer.BadParameter(f"{port!r} is not a port", param_hint="--app")
-    return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
-
-
-def _files(cert: Path | None, key: Path | None, ca: Path | None, crl: Path | None) -> Files | None:
-    if not (cert or key or ca or crl):
-        return None
-    if not (cert and key and ca):
-        hint = "--cert, --key, --ca, --crl" if crl else "--cert, --key, --ca"
-        raise typer.BadParameter("they belong together", param_hint=hint)
-    revocations = str(crl.absolute()) if crl else None
-    return Files(str(cert.absolute()), str(key.absolute()), str(ca.absolute()), revocations)
-
-
-def _access_log(text: str | None) -> str | None:
-    return text if text in {None, "text", "json"} else str(Path(text or "").absolute())
-
-
-def _log_level(text: str) -> str:
-    if text not in {"debug", "info", "warning", "error"}:
-        raise typer.BadParameter(f"{text!r} is not a level", param_hint="--log-level")
-    return text
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -19,3 +19,16 @@ def duration_seconds(option: str, text: str) -> int:
         return duration_ms(text) // 1000
     except InvalidUnit as error:
         raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def duration_option(text: str) -> str:
+    """Returns the text of an option that is a duration, as a callback of it.
+
+    Raises:
+        BadParameter: It is none.
+    """
+    try:
+        duration_ms(text)
+    except InvalidUnit as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
