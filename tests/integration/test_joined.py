@@ -8,7 +8,16 @@ import sys
 import threading
 import time
 
-from tests.integration.harness import PROGRAMS, Control, Mesh, Sidecar, children, curl, eventually
+from tests.integration.harness import (
+    MESHCORE,
+    PROGRAMS,
+    Control,
+    Mesh,
+    Sidecar,
+    children,
+    curl,
+    eventually,
+)
 
 ENTRY = """
 apiVersion: networking.istio.io/v1
@@ -295,6 +304,31 @@ def test_a_command_is_started_and_registered(alone):
     eventually(lambda: get(web, "reviews:8080").code == 200)
     server.signal()
     assert server.wait() == 0
+
+
+def test_ports_are_those_of_the_service_unless_others_are_given(alone):
+    alone.write(SELECTED)
+    control = alone.control("--plain-port", 0, "--secure-port", free_port())
+    alone.program("application", 21, 8080, "reviews")
+    alone.joined(
+        control.secure, "reviews", "--address", alone.address(21),
+        "--token", alone.token("reviews"),
+    )  # fmt: skip
+    web = calls(alone, control, "web", 11)
+    eventually(lambda: get(web, "reviews:8080").code == 200)
+
+
+def test_one_that_may_not_stand_there_is_told_so_once(alone):
+    alone.write(SELECTED)
+    control = alone.control("--plain-port", 0, "--secure-port", free_port())
+    refused = alone.start(
+        MESHCORE, "run", "--control", control.secure, "--service", "reviews",
+        "--token", alone.token("web"), "--address", alone.address(21),
+    )  # fmt: skip
+    eventually(lambda: "may not stand behind" in refused.said())
+    time.sleep(2)  # it tries again meanwhile
+    assert refused.said().count("use the service account of that name") == 1
+    assert "connected to the control plane" not in refused.said()
 
 
 def test_another_process_takes_over_without_a_lost_request(alone):

@@ -66,7 +66,7 @@ def claim(settings: Settings, token: str | None) -> Claim:
             f"the token is for the service account {account}, and --service-account says"
             f" {wanted.service_account}: leave it out, or take another token"
         )
-    serves = wanted.has_inbound and bool(wanted.ports)
+    serves = wanted.has_inbound and not wanted.is_gateway
     address = wanted.address or _own_address(settings)
     version = f"-{wanted.version}" if wanted.version else ""
     return Claim(wanted.name or f"{wanted.service}{version}", namespace, account, address, serves)

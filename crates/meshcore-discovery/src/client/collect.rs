@@ -10,6 +10,8 @@ const MAX_BYTES: usize = 256 * 1024 * 1024;
 const MAX_COUNT: usize = 500_000;
 /// Longest name of a resource.
 const MAX_NAME_BYTES: usize = 1024;
+/// Most bytes of a text that are repeated in a message.
+const MAX_QUOTED: usize = 400;
 
 /// A response that cannot be: the stream is given up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +84,7 @@ impl Pieces {
 
 /// As much of a text as fits into a message.
 pub(super) fn cut(text: &str) -> &str {
-    let end = (0..=100).rev().find(|at| text.is_char_boundary((*at).min(text.len())));
+    let end = (0..=MAX_QUOTED).rev().find(|at| text.is_char_boundary((*at).min(text.len())));
     text.get(..end.unwrap_or(0).min(text.len())).unwrap_or_default()
 }
 
@@ -133,6 +135,7 @@ mod tests {
     #[test]
     fn texts_are_cut_between_characters() {
         assert_eq!(cut("short"), "short");
-        assert_eq!(cut(&"é".repeat(99)).len(), 100);
+        assert_eq!(cut(&"é".repeat(399)).len(), 400);
+        assert_eq!(cut(&format!("a{}", "é".repeat(399))).len(), 399);
     }
 }

@@ -198,18 +198,19 @@ impl News {
         self.changed.notify_all();
     }
 
-    pub(super) fn connected(&self) {
+    /// The control plane has said something.
+    pub(super) fn heard(&self) {
         let mut state = self.state.lock();
+        if state.status.connected {
+            state.status.last_contact = now();
+            return;
+        }
         state.status.connected = true;
         (state.status.since, state.status.last_contact) = (now(), now());
         state.status.error.clear();
         state.last_error.clear();
         let text = format!("connected to the control plane {}", state.status.address);
         state.notice(false, text);
-    }
-
-    pub(super) fn heard(&self) {
-        self.state.lock().status.last_contact = now();
     }
 
     /// The control plane does not answer. The same again is no news.

@@ -59,7 +59,6 @@ impl Runner {
             Ok(Err(why)) => return Some(why),
             Err(_) => return Some(format!("no answer within {ANSWER_WITHIN:?}")),
         };
-        self.news.connected();
         let mut saying = Saying { requests, said };
         let mut pieces = Pieces::default();
         loop {
@@ -76,6 +75,7 @@ impl Runner {
                     return None;
                 }
             };
+            // One that answers takes us, and always answers at first.
             self.news.heard();
             backoff.reset();
             match pieces.add(*piece) {
