@@ -141,7 +141,9 @@ class Joined(Sidecar):
         """Renews on a thread of its own: the control plane may take its time."""
         if self.renewing is not None and self.renewing.is_alive():
             return
-        if self.renewal.is_due() or self._is_of_old_root():
+        if self._is_of_old_root():
+            self.renewal.hasten()
+        if self.renewal.is_due():
             self.renewing = Thread(target=self.renewal.renew, args=(self._rotate,), daemon=True)
             self.renewing.start()
 

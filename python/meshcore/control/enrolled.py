@@ -41,6 +41,7 @@ class Enrolled:
             CertificateError: The control plane refuses.
         """
         self._path = path
+        self._options = options
         self._roots: list[tuple[str, bytes]] | None = None
         self._aliases: dict[str, str] = {}
         kept = _read(path)
@@ -76,6 +77,7 @@ class Enrolled:
         if trust is not None:
             self._roots = [(of, pem.encode()) for of, pem in trust["roots"].items()]
             self._aliases |= trust["aliases"]
+            self._believe(self._roots)
 
     def issue(self) -> tuple[Materials, Callable[[], bool]]:
         """Returns a new certificate, at first the one there is, and what tells when it is old.
@@ -107,7 +109,16 @@ class Enrolled:
                 self._keep(issued)
                 return issued
 
+    def _believe(self, roots: list[tuple[str, bytes]]) -> None:
+        """Knows the control plane by these roots from now on: it may have a certificate of each."""
+        own = self.credentials
+        try:
+            self._take(Credentials(own.chain.encode(), own.key.encode(), roots))
+        except CertificateError as error:  # of a root that is trusted no more: the token may help
+            _log.warning("the own certificate does not fit the trust of the mesh: %s", error)
+
     def _take(self, issued: Credentials) -> None:
+        self._enrolment = Enrolment(self._options, issued)
         self.credentials = issued
         self._keep(issued)
 

@@ -142,6 +142,11 @@ class Renewal:
         self._look_at = now + LOOK_SECONDS
         return self._is_due()
 
+    def hasten(self) -> None:
+        """Makes it due now; it stays so until it is renewed."""
+        self._look_at = 0.0
+        self._is_due = lambda: True
+
     def renew(self, use: Callable[[Materials], None]) -> None:
         """Renews now. A failure is logged and tried again later."""
         now = time.monotonic()
