@@ -42,8 +42,7 @@ class Claim:
         """Its name in the protocol. Source: Istio's node ids."""
         kind = "router" if self.is_gateway else "sidecar"
         return (
-            f"{kind}~{self.address}~{self.name}.{self.namespace}"
-            f"~{self.namespace}.svc.cluster.local"
+            f"{kind}~{self.address}~{self.name}.{self.namespace}~{self.namespace}.svc.cluster.local"
         )
 
 
