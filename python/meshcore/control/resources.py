@@ -19,8 +19,6 @@ _KINDS = {
     "gateways": ("gateway", "listener"),
     "credentials": ("credential", "credential"),
     "workload_groups": ("workload_group", "group"),
-    "gateways": ("gateway", "listener"),
-    "credentials": ("credential", "credential"),
 }
 _LISTS = {kind: name for name, (kind, _) in _KINDS.items()} | {"service": "services"}
 

@@ -77,8 +77,6 @@ def empty(settings: Settings, revision: int) -> Mesh:
         "gateways": [],
         "credentials": [],
         "workload_groups": [],
-        "gateways": [],
-        "credentials": [],
     }
 
 
