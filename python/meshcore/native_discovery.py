@@ -21,6 +21,8 @@ class DiscoveryOptions:
     """Identity that the control plane has to prove; without it, plain text is spoken."""
     token: str | None = None
     """File of the token that proves it."""
+    is_gateway: bool = False
+    """Whether it also asks for what its Gateways need."""
     access_log: Mapping[str, object] | None = None
     """In place of the mesh's access log."""
     wait_ms: int = 2_000

@@ -274,10 +274,10 @@ class Mesh:
             assert done.returncode == 0, done.stderr
         return path
 
-    def joined(self, control: str, *options: object) -> Sidecar:
+    def joined(self, control: str, *options: object, role: str = "--service") -> Sidecar:
         """Starts a sidecar that belongs to a control plane, and waits until it is ready."""
         began = time.monotonic()
-        sidecar = self._sidecar(options, ("--control", control))
+        sidecar = self._sidecar(options, ("--control", control), role)
         sidecar.wait_ready(began)
         return sidecar
 

@@ -52,6 +52,8 @@ pub struct Options {
     pub node: Node,
     /// File of the token that says so; it is read for every connection.
     pub token: Option<PathBuf>,
+    /// Whether it is a gateway: it asks for what its Gateways need, too, and for their keys.
+    pub is_gateway: bool,
     /// In place of the mesh's access log.
     pub access_log: Option<AccessLog>,
     /// Hosts that were not used for so long are dropped.

@@ -212,6 +212,7 @@ def _discover(
             node=described_node,
             control=enrolled.control if enrolled is not None and is_secure else None,
             token=joining.token,
+            is_gateway=settings.wanted.is_gateway,
             access_log=_access_log(settings.access_log),
             wait_ms=joining.wait_ms,
             unused_ms=joining.unused_ms,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from meshcore.control.node import HBONE_PORT, INBOUND_PORT
+from meshcore.control.node import HBONE_PORT, INBOUND_PORT, gateway_labels
 from meshcore.control.served import served
 from meshcore.control.settings import Settings
 from meshcore.errors import StartFailed
@@ -35,13 +35,14 @@ class Claim:
     address: str
     serves: bool
     """Whether others call it, so that it registers."""
+    is_gateway: bool = False
 
     @property
     def id(self) -> str:
         """Its name in the protocol. Source: Istio's node ids."""
+        kind = "router" if self.is_gateway else "sidecar"
         return (
-            f"sidecar~{self.address}~{self.name}.{self.namespace}"
-            f"~{self.namespace}.svc.cluster.local"
+            f"{kind}~{self.address}~{self.name}.{self.namespace}~{self.namespace}.svc.cluster.local"
         )
 
 
@@ -69,7 +70,8 @@ def claim(settings: Settings, token: str | None) -> Claim:
     serves = wanted.has_inbound and not wanted.is_gateway
     address = wanted.address or _own_address(settings)
     version = f"-{wanted.version}" if wanted.version else ""
-    return Claim(wanted.name or f"{wanted.service}{version}", namespace, account, address, serves)
+    name = wanted.name or f"{wanted.service}{version}"
+    return Claim(name, namespace, account, address, serves, wanted.is_gateway)
 
 
 def described(settings: Settings, who: Claim, *, is_ready: bool) -> dict[str, object]:
@@ -164,6 +166,8 @@ def _subject(token: str) -> tuple[str, str]:
 
 
 def _labels(settings: Settings) -> dict[str, str]:
+    if settings.wanted.is_gateway:
+        return gateway_labels(settings.wanted.service)
     labels = {"app": settings.wanted.service}
     if settings.wanted.version:
         labels["version"] = settings.wanted.version
@@ -197,7 +201,7 @@ def _own(settings: Settings, who: Claim, about: Mapping[str, Any]) -> "Own":
     return {
         "name": who.name,
         "address": who.address,
-        "labels": own["labels"] if own else _labels(settings),
+        "labels": own["labels"] if own and not who.is_gateway else _labels(settings),
         "service_account": who.service_account,
         "hosts": sorted({service["host"] for service in services}) if who.serves else [],
         "ports": served(own, services) if own and who.serves else [],

@@ -34,6 +34,11 @@ def who(settings: Settings, head: "Head") -> "Own":
     }
 
 
+def gateway_labels(name: str) -> dict[str, str]:
+    """Returns the labels of a gateway that the mesh does not mention: those of Istio's chart."""
+    return {"app": name, "istio": name.removeprefix("istio-")}
+
+
 def identity(settings: Settings, head: "Head", own: "Own") -> str:
     """Returns the SPIFFE identity. Source: Istio's form of it."""
     namespace = settings.wanted.namespace

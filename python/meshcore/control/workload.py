@@ -7,6 +7,7 @@ from typing import TypedDict
 
 from meshcore.config.resources import Mesh, Service, Workload
 from meshcore.config.suggest import did_you_mean
+from meshcore.control.node import gateway_labels
 from meshcore.control.served import served
 from meshcore.control.settings import Wanted
 
@@ -93,11 +94,11 @@ def _client(mesh: Mesh, wanted: Wanted) -> Own:
 
 
 def _gateway(wanted: Wanted) -> Own:
-    """Returns a gateway that the mesh does not mention: its labels are those of Istio's chart."""
+    """Returns a gateway that the mesh does not mention."""
     return {
         "name": wanted.service,
         "address": wanted.address or "127.0.0.1",
-        "labels": {"app": wanted.service, "istio": wanted.service.removeprefix("istio-")},
+        "labels": gateway_labels(wanted.service),
         "service_account": wanted.service,
         "hosts": [],
         "ports": [],

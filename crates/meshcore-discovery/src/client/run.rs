@@ -25,7 +25,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often hosts that were not used are looked for, if they are not dropped sooner.
 const USE_EVERY: Duration = Duration::from_mins(1);
 /// The key that is always asked for.
-pub(super) const SELF: &str = "self";
+const SELF: &str = "self";
+/// The keys that a sidecar, and a gateway, asks for as long as it lives.
+const OF_SIDECARS: [&str; 1] = [SELF];
+const OF_GATEWAYS: [&str; 2] = [SELF, "gateway"];
 
 /// What a client is told.
 pub(super) enum Command {
@@ -89,6 +92,16 @@ impl Runner {
         runner
     }
 
+    /// The keys that are asked for whatever is called.
+    pub(super) fn own_keys(&self) -> &'static [&'static str] {
+        if self.options.is_gateway { &OF_GATEWAYS } else { &OF_SIDECARS }
+    }
+
+    /// Whether it is known what it is, and what it serves.
+    fn has_own(&self) -> bool {
+        self.own_keys().iter().all(|key| self.held.found(key).is_some())
+    }
+
     /// Begins with what was in force in an earlier life.
     fn restore(&mut self) {
         let Some(path) = &self.options.file else { return };
@@ -102,12 +115,12 @@ impl Runner {
         };
         let keys: Vec<String> = change.given.iter().map(|given| given.name.clone()).collect();
         self.held.put(change, &mut TakeAll);
-        for key in keys.iter().filter(|key| *key != SELF) {
+        for key in keys.iter().filter(|key| !OF_GATEWAYS.contains(&key.as_str())) {
             if let Some(found) = self.held.found(key) {
                 self.keys.restore(key, !found.is_empty());
             }
         }
-        if self.held.found(SELF).is_some() {
+        if self.has_own() {
             self.news.has_self(Origin::Disk);
         }
         self.note();
@@ -209,7 +222,7 @@ impl Runner {
         let is_refused = |name: &str| refusals.iter().any(|refusal| refusal.name == name);
         self.news.mended(|name| names.iter().any(|one| one == name) && !is_refused(name));
         self.news.applied(&refusals);
-        if self.held.found(SELF).is_some() {
+        if self.has_own() {
             self.news.has_self(Origin::ControlPlane);
         }
         if self.sink.is_some() {

@@ -18,7 +18,7 @@ use super::answer::{ask, hello};
 use super::backoff::Backoff;
 use super::collect::{Pieces, cut};
 use super::node::with_health;
-use super::run::{Runner, SELF};
+use super::run::Runner;
 use crate::wire::{DELTA_RESOURCES, DeltaRequest, DeltaResponse};
 
 /// Largest message. Pieces are of 1 MiB; a single resource may be larger.
@@ -49,7 +49,7 @@ impl Runner {
         let (requests, taken) = mpsc::channel(QUEUE);
         let mut keys = self.keys.all();
         let said = keys.iter().cloned().collect();
-        keys.push(SELF.into());
+        keys.extend(self.own_keys().iter().map(|key| Arc::from(*key)));
         let node = with_health(&self.options.node, self.health.as_ref());
         let _first = requests.try_send(hello(&node, &keys, self.held.versions()));
         self.forget_stream();
