@@ -37,6 +37,7 @@ def program(monkeypatch, *command):
     started = []
 
     def spawn(_path, _command, environment, **more):
+        more["setsigdef"] = [signal.SIGHUP]  # also when the tests run below nohup
         started.append(SPAWN(f"/bin/{command[0]}", command, environment, **more))
         return started[-1]
 

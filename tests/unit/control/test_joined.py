@@ -48,7 +48,7 @@ def test_what_does_not_go_together_is_refused(wanted, text, said):
 
 
 def test_who_only_calls_registers_nothing():
-    for wanted in ({}, {"ports": (80,), "has_inbound": False}):
+    for wanted in ({"has_inbound": False}, {"ports": (80,), "has_inbound": False}):
         asked = settings(**wanted)
         who = joined.claim(asked, None)
         node = joined.described(asked, who, is_ready=False)
