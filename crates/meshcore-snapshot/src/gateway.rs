@@ -175,7 +175,7 @@ impl Termination {
         self.credentials.iter().find(|credential| credential.origin.name == name)
     }
 
-    /// Whether a client that came in under `before` has shown all that is asked for now.
+    /// Whether a client that was let in by `before` has shown all that this asks for.
     pub fn asks_no_more_than(&self, before: &Self) -> bool {
         std::ptr::eq(self, before) || self.asked() == before.asked()
     }
