@@ -95,3 +95,16 @@ def test_a_root_rotates_under_load_and_the_control_plane_is_killed_meanwhile(alo
         assert certificate(one)["trust"] != first["trust"]
     assert code(alone, server, kept(alone, "web")) == 200
     assert code(alone, server, old) == 0, "a leaf of the old root"
+
+
+def test_one_that_was_away_while_the_root_changed_leaves_the_old_one(alone):
+    alone.write(SELECTED + ONE_EACH)
+    control, _, web = begin(alone, 21)
+    old = certificate(web)["serial"]
+    rotate(alone, "begin", "--overlap", "6s")
+    eventually(lambda: len(certificate(web)["trust"]) == 2)
+    web.signal()
+    assert web.wait() == 0
+    eventually(lambda: phase(alone) == "retiring", 30)
+    again = calls(alone, control, "web", 11)
+    eventually(lambda: certificate(again)["serial"] != old)

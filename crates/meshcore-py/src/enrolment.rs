@@ -117,6 +117,11 @@ impl Credentials {
         Ok(Materials::from_native(py.detach(read)?))
     }
 
+    /// Whether it is of the root with this SHA-256 of its DER, in lower-case hex.
+    fn is_of_root(&self, py: Python<'_>, digest: &str) -> bool {
+        py.detach(|| self.0.is_of_root(digest))
+    }
+
     fn __repr__(&self) -> String {
         format!("<Credentials {} serial={}>", self.identity(), self.serial())
     }

@@ -104,6 +104,7 @@ class Joined(Sidecar):
 
     def run(self) -> int:
         """Keeps it going until it has ended; returns the exit status."""
+        self._leave_old_root()
         try:
             return super().run()
         finally:
@@ -141,14 +142,21 @@ class Joined(Sidecar):
         """Renews on a thread of its own: the control plane may take its time."""
         if self.renewing is not None and self.renewing.is_alive():
             return
-        if self._is_of_old_root():
-            self.renewal.hasten()
+        if self._trusts_others():
+            self._leave_old_root()
         if self.renewal.is_due():
             self.renewing = Thread(target=self.renewal.renew, args=(self._rotate,), daemon=True)
             self.renewing.start()
 
-    def _is_of_old_root(self) -> bool:
-        """Takes changes of trust over; whether another root signs since."""
+    def _leave_old_root(self) -> None:
+        """Makes a certificate due if the one there is, is not of the root that signs now."""
+        if self.enrolled is None or self.trust is None:
+            return
+        if not self.enrolled.credentials.is_of_root(self.trust["signer"]):
+            self.renewal.hasten()
+
+    def _trusts_others(self) -> bool:
+        """Takes over whom the mesh trusts; whether that was others before."""
         now = time.monotonic()
         if self.enrolled is None or now < self.looks_at:
             return False
@@ -163,7 +171,7 @@ class Joined(Sidecar):
             _log.error("the trust of the mesh cannot be taken over: %s", error)
             return False
         _log.info("the trust of the mesh has changed")
-        return before is not None and before["signer"] != self.trust["signer"]
+        return True
 
     def _rotate(self, materials: Materials) -> None:
         self.discovery.rotate(materials)

@@ -97,6 +97,22 @@ impl Credentials {
         Ok(Self { chain_pem, key_pem, roots, materials })
     }
 
+    /// Whether the certificate is of the root with this SHA-256 of its DER, in lower-case hex.
+    pub fn is_of_root(&self, digest: &str) -> bool {
+        let domain = self.materials.identity().trust_domain();
+        let own = self.roots.iter().filter(|(of, _)| of == domain);
+        let all: Vec<_> = own
+            .flat_map(|(_, pem)| CertificateDer::pem_slice_iter(pem.as_bytes()))
+            .filter_map(Result::ok)
+            .collect();
+        let root = Anchor::Digests(vec![digest.to_owned()]).pinned_pem(&all);
+        let (chain, key) = (self.chain_pem.as_bytes(), self.key_pem.as_bytes());
+        let bundle = TrustBundle::from_pem([(domain, root)]);
+        bundle
+            .and_then(|bundle| Materials::from_pem(chain, key, bundle))
+            .is_ok_and(|materials| materials.check_trusted().is_ok())
+    }
+
     /// The certificate and its trust, read.
     pub fn materials(&self) -> &Materials {
         &self.materials

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use meshcore_model::Identity;
-use meshcore_tls::rustls::ClientConfig;
+use meshcore_tls::rustls::{self, ClientConfig};
 use meshcore_tls::rustls_pki_types::ServerName;
 use meshcore_tls::tokio_rustls::TlsConnector;
 use meshcore_tls::{Anchor, Expected, MeshTls, alpn, anchored_config};
@@ -56,8 +56,21 @@ fn dial(
         stream.set_nodelay(true)?;
         // The name decides nothing: the identity in the certificate does.
         let to = ServerName::IpAddress(stream.peer_addr()?.ip().into());
-        let stream = TlsConnector::from(config).connect(to, stream).await?;
+        let stream = TlsConnector::from(config).connect(to, stream).await.map_err(explained)?;
         let stream: Box<dyn Wire> = Box::new(stream);
         Ok(stream)
     })
+}
+
+/// Says what to do where the other side is not who it has to be.
+fn explained(error: io::Error) -> io::Error {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    if !matches!(cause, Some(rustls::Error::InvalidCertificate(_))) {
+        return error;
+    }
+    let why = format!(
+        "who answers does not prove to be our control plane ({error}); if it is, its root is \
+         another now: take a new token, `meshcore token create`"
+    );
+    io::Error::new(io::ErrorKind::PermissionDenied, why)
 }
