@@ -1,45 +1,27 @@
 """`meshcore intercept`: which connections the kernel redirects to a sidecar."""
 # ruff: noqa: FBT002 - a flag of the command line is false by default
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import typer
 
 from meshcore.cli import intercept_options as options
 from meshcore.cli.app import PLAIN
-from meshcore.cli.exits import Exit
+from meshcore.cli.explained import explained
 from meshcore.control import redirect
 from meshcore.control.interception.capture import USER
 from meshcore.control.nameservers import nameservers
-from meshcore.errors import InterceptFailed
 
 intercept = typer.Typer(
     no_args_is_help=True,
     help="Redirect the connections of this host, or container, to a sidecar.",
     **PLAIN,
 )
-_P = ParamSpec("_P")
 _Port = typer.Option(min=1, max=65535, metavar="PORT")
 
 
-def _explained(command: Callable[_P, None]) -> Callable[_P, None]:
-    """Makes a command say why redirections cannot be changed, rather than raise it."""
-
-    @wraps(command)
-    def explained(*args: _P.args, **kwargs: _P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except InterceptFailed as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(Exit.FAILED) from error
-
-    return explained
-
-
 @intercept.command()
-@_explained
+@explained
 def apply(  # noqa: PLR0913, PLR0917 - one for each option
     inbound_ports: options.InboundPortsAlone = None,
     exclude_inbound_ports: options.InboundPortsExcludedAlone = None,
@@ -91,7 +73,7 @@ def apply(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 @intercept.command()
-@_explained
+@explained
 def clear() -> None:
     """Redirect nothing any more. Takes out what meshcore put in, and nothing else."""
     options.backend("auto")
@@ -99,7 +81,7 @@ def clear() -> None:
 
 
 @intercept.command()
-@_explained
+@explained
 def show() -> None:
     """Show the rules that are in force."""
     options.backend("auto")
