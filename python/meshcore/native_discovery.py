@@ -17,8 +17,10 @@ class DiscoveryOptions:
     """`HOST:PORT` of the control plane."""
     node: Mapping[str, object]
     """Who asks: `id`, `cluster`, `metadata`, `locality`, `version`."""
+    is_plain: bool = False
+    """Whether plain text is spoken, which only an address of this host may."""
     control: str | None = None
-    """Identity that the control plane has to prove; without it, plain text is spoken."""
+    """Identity that the control plane has to prove, unless plain text is spoken."""
     token: str | None = None
     """File of the token that proves it."""
     is_gateway: bool = False

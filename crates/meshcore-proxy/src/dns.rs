@@ -54,7 +54,7 @@ pub(crate) struct Names {
     recorder: Recorder,
     resolvers: RefCell<Resolvers>,
     waiting: Semaphore,
-    clients: Semaphore,
+    clients: Arc<Semaphore>,
 }
 
 impl Names {
@@ -64,7 +64,7 @@ impl Names {
         Self {
             resolvers: RefCell::new(Resolvers::new(own.into_iter().flatten().collect())),
             waiting: Semaphore::new(MAX_WAITING),
-            clients: Semaphore::new(MAX_CLIENTS),
+            clients: Arc::new(Semaphore::new(MAX_CLIENTS)),
             shared,
             recorder,
         }
@@ -98,13 +98,13 @@ impl Names {
     /// Answers what comes by TCP, for ever.
     pub(crate) async fn serve_tcp(self: Rc<Self>, listener: Rc<TcpListener>) {
         loop {
+            let Ok(turn) = Arc::clone(&self.clients).acquire_owned().await else { return };
             match meshcore_io::accept(&listener).await {
                 Ok((stream, _peer)) => {
                     let names = Rc::clone(&self);
                     tokio::task::spawn_local(async move {
-                        if let Ok(_turn) = names.clients.acquire().await {
-                            let _ended = names.serve_client(stream).await; // it asks again
-                        }
+                        let _ended = names.serve_client(stream).await; // it asks again
+                        drop(turn);
                     });
                 }
                 Err(_for_now) => tokio::time::sleep(FAILED_PAUSE).await,

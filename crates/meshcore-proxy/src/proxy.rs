@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use meshcore_io::{Accepting, Datagrams};
-use meshcore_model::{Hook, Listen, Mesh, Node};
+use meshcore_model::{Hook, Listen, Mesh, Node, Origin};
 use meshcore_snapshot::{Rejected, Snapshot, Stale};
 use meshcore_telemetry::{Level, Registry, RegistryOptions, TextFormat, Totals};
 use meshcore_tls::{Materials, MeshTls, MeshTlsOptions};
@@ -113,8 +113,13 @@ pub enum ApplyError {
     #[error(transparent)]
     Stale(#[from] Stale),
     /// A listener of a gateway cannot be opened.
-    #[error("{0}")]
-    Gateway(String),
+    #[error("{reason}")]
+    Gateway {
+        /// The document that wants it.
+        origin: Box<Origin>,
+        /// Why.
+        reason: String,
+    },
     /// The access log that it asks for cannot be written.
     #[error("access log: {0}")]
     AccessLog(io::Error),
@@ -125,7 +130,10 @@ impl From<Refused> for ApplyError {
         match refused {
             Refused::Rejected(rejected) => Self::Rejected(rejected),
             Refused::Stale(stale) => Self::Stale(stale),
-            Refused::Listen(error) => Self::Gateway(error.to_string()),
+            Refused::Listen(error) => Self::Gateway {
+                origin: Box::new((*error.origin).clone()),
+                reason: error.to_string(),
+            },
         }
     }
 }

@@ -41,7 +41,8 @@ pub(crate) struct Discovery {
 #[serde(deny_unknown_fields)]
 struct OptionsModel {
     address: String,
-    /// Identity of the control plane; `None` speaks plain text.
+    is_plain: bool,
+    /// Identity of the control plane, which it has to prove; none in plain text.
     control: Option<Identity>,
     node: NodeModel,
     token: Option<PathBuf>,
@@ -67,7 +68,7 @@ struct NodeModel {
 #[pymethods]
 impl Discovery {
     /// Reads the options (JSON) and what was kept from before, and connects: over TLS with
-    /// `materials`, else in plain text.
+    /// `materials`, in plain text only where the options say so.
     #[new]
     #[pyo3(signature = (options, materials = None))]
     fn new(py: Python<'_>, options: &[u8], materials: Option<&Materials>) -> PyResult<Self> {
@@ -75,8 +76,11 @@ impl Discovery {
         let tls = materials.map(|one| MeshTls::new(one.to_native(), MeshTlsOptions::default()));
         let address = options.address.clone();
         let connector: Arc<dyn Connector> = match (tls.clone(), options.control) {
-            (Some(tls), Some(control)) => Arc::new(Secure { address, tls, control }),
-            (None, _) | (_, None) => Arc::new(Plain { address }),
+            (Some(tls), Some(control)) if !options.is_plain => {
+                Arc::new(Secure { address, tls, control })
+            }
+            (None, None) if options.is_plain => Arc::new(Plain { address }),
+            (Some(_) | None, Some(_) | None) => return Err(Error::NoProof.into()),
         };
         let wait = Duration::from_millis(options.wait_ms);
         let who = options.node;
@@ -256,7 +260,10 @@ impl Sink for InForce {
         let Some(proxy) = self.proxy.upgrade() else { return Ok(()) };
         proxy.apply(mesh, None).map(drop).map_err(|error| match error {
             ApplyError::Rejected(rejected) => unfit(rejected),
-            ApplyError::Stale(_) | ApplyError::AccessLog(_) | ApplyError::Gateway(_) => {
+            ApplyError::Gateway { ref origin, .. } => {
+                Unfit { origin: Some(origin.clone()), reason: error.to_string() }
+            }
+            ApplyError::Stale(_) | ApplyError::AccessLog(_) => {
                 Unfit { origin: None, reason: error.to_string() }
             }
         })

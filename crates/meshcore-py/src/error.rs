@@ -50,6 +50,9 @@ pub(crate) enum Error {
     /// There are no descriptors for the sockets that are to be handed over.
     #[error("the sockets cannot be handed over: {0}")]
     Sockets(std::io::Error),
+    /// Nothing proves who the control plane is, or who we are.
+    #[error("the control plane is reached with a certificate and its identity, or in plain text")]
+    NoProof,
     /// The thread of the client of a control plane cannot be started.
     #[error("the client of the control plane does not start: {0}")]
     Client(std::io::Error),
@@ -79,7 +82,7 @@ impl From<Error> for PyErr {
         match error {
             Error::Json { .. }
             | Error::Start(StartError::Rejected(_))
-            | Error::Apply(ApplyError::Rejected(_) | ApplyError::Gateway(_))
+            | Error::Apply(ApplyError::Rejected(_) | ApplyError::Gateway { .. })
             | Error::Update(UpdateError::Refused { .. }) => SnapshotRejected::new_err(text),
             Error::Update(UpdateError::Stale { offered, current }) => {
                 StaleRevision::new_err((offered, current))
@@ -96,6 +99,7 @@ impl From<Error> for PyErr {
                 | StartError::AccessLog(_)
                 | StartError::Thread(_),
             )
+            | Error::NoProof
             | Error::Client(_) => StartFailed::new_err(text),
             Error::Materials(_)
             | Error::Authority(_)

@@ -54,6 +54,8 @@ class Joined(Sidecar):
     trust: Mapping[str, Any] | None = None
     """Whom the mesh trusts, as it was said last."""
     looks_at: float = 0.0
+    told: str = ""
+    """Why trust was not taken over the last time."""
     readiness: Readiness | None = None
     renewing: Thread | None = None
 
@@ -97,7 +99,7 @@ class Joined(Sidecar):
             discovery=discovery, enrolled=enrolled, trust=trust,
         )  # fmt: skip
         sidecar._listen_to_signals()
-        sidecar._look_at_application(claimed, about)
+        sidecar._look_at_application(claimed, about, is_next=is_next)
         sidecar._tell_notices()
         say(banner(settings, prepared, proxy.addresses(), is_last_good=source == "disk"))
         return sidecar
@@ -112,7 +114,9 @@ class Joined(Sidecar):
                 self.readiness.close()
             self.discovery.stop()
 
-    def _look_at_application(self, claimed: Claim, about: Mapping[str, Any]) -> None:
+    def _look_at_application(
+        self, claimed: Claim, about: Mapping[str, Any], *, is_next: bool
+    ) -> None:
         own = who(self.settings, head(self.settings, claimed, about))
         if not claimed.serves or not own["ports"]:
             return
@@ -121,7 +125,7 @@ class Joined(Sidecar):
             text, _, number = self.settings.application.rpartition(":")
             host, port = text.strip("[]"), int(number)
         asked = probe(self.settings, about)
-        self.readiness = Readiness(asked, host, port, self.discovery.tell)
+        self.readiness = Readiness(asked, host, port, self.discovery.tell, is_ready=is_next)
         Thread(target=self.readiness.run, name="meshcore-readiness", daemon=True).start()
 
     def _reconcile(self) -> None:
@@ -158,18 +162,21 @@ class Joined(Sidecar):
     def _trusts_others(self) -> bool:
         """Takes over whom the mesh trusts; whether that was others before."""
         now = time.monotonic()
-        if self.enrolled is None or now < self.looks_at:
+        if self.enrolled is None or self.has_heir or now < self.looks_at:
             return False
         self.looks_at = now + TRUST_SECONDS
-        before, self.trust = self.trust, self.discovery.trust()
-        if self.trust == before or self.trust is None:
-            return False
-        self.enrolled.trusts(self.trust)
         try:
+            trust = self.discovery.trust()
+            if trust is None or trust == self.trust:
+                return False
+            self.enrolled.trusts(trust)
             self._rotate(self.enrolled.materials())
         except MeshcoreError as error:
-            _log.error("the trust of the mesh cannot be taken over: %s", error)
+            if str(error) != self.told:
+                _log.error("the trust of the mesh cannot be taken over: %s", error)
+            self.told = str(error)
             return False
+        self.trust, self.told = trust, ""
         _log.info("the trust of the mesh has changed")
         return True
 
@@ -181,8 +188,15 @@ class Joined(Sidecar):
         super()._tell_notices()
         _log_notices(self.discovery)
 
+    def _hand_over(self, heir: Mapping[str, Any]) -> None:
+        super()._hand_over(heir)
+        # The heir stands behind the service by now, and has the say.
+        if self.readiness is not None:
+            self.readiness.close()
+        self.discovery.stop()
+
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if not self.stops:
+        if not (self.stops or self.has_heir):
             self.discovery.leave()  # before the drain: nobody is to be sent here any more
         super()._stop(number, frame)
 
@@ -194,11 +208,14 @@ def _file(settings: Settings) -> str:
 def _enrol(settings: Settings, joining: Joining) -> Enrolled | None:
     """Gets a certificate, unless somebody else makes them."""
     if settings.files is not None:
+        if not joining.is_plain:
+            raise StartFailed(
+                "--cert, --key and --ca do not prove to the control plane who this is: say --token"
+                " (see meshcore token create), or --control http://HOST:PORT on this host"
+            )
         return None
     if joining.token is None:
-        raise StartFailed(
-            "--control needs a --token (see meshcore token create), or --cert, --key and --ca"
-        )
+        raise StartFailed("--control needs a --token, see meshcore token create")
     options = EnrolmentOptions(
         joining.address, read_token(joining.token), plain=joining.is_plain,
         ttl_seconds=settings.certificate_ttl_seconds,
@@ -217,6 +234,7 @@ def _discover(
     return Discovery(
         DiscoveryOptions(
             address=joining.address,
+            is_plain=joining.is_plain,
             node=described_node,
             control=enrolled.control if enrolled is not None and is_secure else None,
             token=joining.token,

@@ -43,7 +43,8 @@ class Enrolled:
         self._path = path
         self._options = options
         self._roots: list[tuple[str, bytes]] | None = None
-        self._aliases: dict[str, str] = {}
+        self._aliases: Mapping[str, str] = {}
+        self._own_aliases: Mapping[str, str] = {}
         kept = _read(path)
         try:
             self._enrolment = Enrolment(options, kept)
@@ -73,10 +74,11 @@ class Enrolled:
             own_aliases: Further names of the mesh's own trust domain.
         """
         domain = self.credentials.identity.removeprefix("spiffe://").partition("/")[0]
-        self._aliases |= dict.fromkeys(own_aliases, domain)
+        if own_aliases:
+            self._own_aliases = dict.fromkeys(own_aliases, domain)
+        self._aliases = {**self._own_aliases, **(trust["aliases"] if trust is not None else {})}
         if trust is not None:
             self._roots = [(of, pem.encode()) for of, pem in trust["roots"].items()]
-            self._aliases |= trust["aliases"]
             self._believe(self._roots)
 
     def issue(self) -> tuple[Materials, Callable[[], bool]]:

@@ -19,6 +19,8 @@ SOON_SECONDS, LATER_SECONDS, WITHIN_SECONDS, FAILURES = 0.2, 5.0, 1.0, 3
 # An answer's first line is no longer. Source: room for the longest reason that servers send.
 _LINE_BYTES = 1024
 _OK = range(200, 400)
+# Also those of a name, a port or an argument that cannot be one.
+_ERRORS = (OSError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Readiness:
         host: str,
         port: int,
         tell: Callable[[str | None], None],
+        *,
+        is_ready: bool = False,
     ) -> None:
         """Asks nothing yet.
 
@@ -51,14 +55,15 @@ class Readiness:
             host: Where the application listens.
             port: One of its ports.
             tell: Hears `None` when it is ready, else why it is not.
+            is_ready: What has been told so far.
         """
-        self._tell = tell
+        self._tell, self._was_ready = tell, is_ready
         self._closed = Event()
         self._pace, self._check = _pace(probe), _check(probe, host, port)
 
     def run(self) -> None:
         """Asks until it is closed."""
-        pace, in_a_row, is_ready = self._pace, 0, False
+        pace, in_a_row, is_ready = self._pace, 0, self._was_ready
         self._closed.wait(pace.delay)
         while not self._closed.is_set():
             why = self._check()
@@ -108,8 +113,8 @@ def _check(probe: Mapping[str, Any] | None, host: str, port: int) -> Callable[[]
 def _connects(host: str, port: int, within: float) -> str | None:
     try:
         socket.create_connection((host, port), timeout=within).close()
-    except OSError as error:
-        return f"{host}:{port}: {(error.strerror or str(error)).lower()}"
+    except _ERRORS as error:
+        return f"{host}:{port}: {_why(error)}"
     return None
 
 
@@ -122,12 +127,16 @@ def _gets(check: Mapping[str, Any], host: str, within: float) -> str | None:
         with socket.create_connection(where, timeout=within) as connection:
             connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1", "replace"))
             line = _first_line(connection, time.monotonic() + within)
-    except OSError as error:
-        return f"{name}: {(error.strerror or str(error)).lower()}"
+    except _ERRORS as error:
+        return f"{name}: {_why(error)}"
     with suppress(IndexError, ValueError):
         status = int(line.split()[1])
         return None if status in _OK else f"{name}: status {status}"
     return f"{name}: no answer of HTTP"
+
+
+def _why(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 def _first_line(connection: socket.socket, until: float) -> bytes:
@@ -149,6 +158,6 @@ def _ends_well(command: list[str], within: float) -> str | None:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return f"{os.path.basename(command[0])}: not done within {within:g} s"  # noqa: PTH119
-    except (OSError, IndexError) as error:
+    except (*_ERRORS, IndexError) as error:
         return f"{command[:1]}: {str(error).lower()}"
     return None if done.returncode == 0 else f"{command[0]}: exit status {done.returncode}"

@@ -5,10 +5,12 @@
 //! it selects: without it, more would be let through than is wanted.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use meshcore_model::{AccessLog, Mesh, Origin, Resource};
+use serde_json::Value;
 
 use super::stand_in::stand_in;
 
@@ -88,8 +90,17 @@ struct One {
 #[derive(Debug, Clone)]
 enum Content {
     Given(Arc<Resource>),
-    /// In place of a policy that was refused.
-    StandIn(Arc<[Resource]>),
+    /// In place of a policy that was refused, and the policy as it came.
+    StandIn(Arc<[Resource]>, Value),
+}
+
+/// A resource as it is kept for the next start.
+#[derive(Debug, serde::Serialize)]
+#[serde(untagged)]
+pub(super) enum Kept<'a> {
+    InForce(&'a Resource),
+    /// What is refused now is refused then, and something strict stands in for it again.
+    Refused(&'a Value),
 }
 
 /// What a change replaced, by name.
@@ -153,7 +164,7 @@ impl Held {
         sink: &mut dyn Sink,
     ) -> bool {
         for _try in 0..TRIES {
-            let Err(unfit) = sink.apply(&self.mesh()) else { return true };
+            let Err(unfit) = self.tried(sink) else { return true };
             let at_fault = |name: &&Arc<str>| {
                 let one = self.resources.get(*name);
                 one.is_some_and(|one| one.is_of(unfit.origin.as_deref()))
@@ -161,7 +172,7 @@ impl Held {
             let names: Vec<Arc<str>> = before.keys().filter(at_fault).cloned().collect();
             if names.is_empty() {
                 self.put_back(before, refusals, &unfit.reason);
-                let _as_before = sink.apply(&self.mesh()); // but for policies that stand in
+                let _as_before = self.tried(sink); // but for policies that stand in
                 return false;
             }
             for name in names {
@@ -169,8 +180,19 @@ impl Held {
             }
         }
         self.put_back(before, refusals, "refused with others of its change, which has many faults");
-        let _as_before = sink.apply(&self.mesh()); // but for policies that stand in
+        let _as_before = self.tried(sink); // but for policies that stand in
         false
+    }
+
+    /// Puts what is held in force. A panic refuses it, as any other fault does: what is in force
+    /// is replaced as a whole or not at all.
+    fn tried(&self, sink: &mut dyn Sink) -> Result<(), Unfit> {
+        let trying = AssertUnwindSafe(|| sink.apply(&self.mesh()));
+        let panicked = |_| {
+            let reason = "it makes the data plane panic, please report it".to_owned();
+            Err(Unfit { origin: None, reason })
+        };
+        catch_unwind(trying).unwrap_or_else(panicked)
     }
 
     /// Refuses one resource of a change.
@@ -208,7 +230,7 @@ impl Held {
                 Some(Content::Given(_)) => {
                     self.refuse(&name, before, reason.to_owned(), refusals);
                 }
-                Some(Content::StandIn(_)) => {}
+                Some(Content::StandIn(..)) => {}
                 None => {
                     // It was to be removed.
                     let earlier = before.remove(&name).flatten();
@@ -222,7 +244,8 @@ impl Held {
     fn replace(&mut self, name: &Arc<str>, version: String, value: &[u8]) {
         let strict = stand_in(name, value);
         if !strict.is_empty() {
-            let content = Content::StandIn(strict.into());
+            let value = serde_json::from_slice(value).unwrap_or_default();
+            let content = Content::StandIn(strict.into(), value);
             self.resources.insert(Arc::clone(name), One { version, content });
         }
     }
@@ -239,7 +262,7 @@ impl Held {
         for (name, one) in &self.resources {
             let all = match &one.content {
                 Content::Given(resource) => std::slice::from_ref(&**resource),
-                Content::StandIn(strict) => strict,
+                Content::StandIn(strict, _) => strict,
             };
             for resource in all {
                 add(&mut mesh, &mut asked, (name, resource));
@@ -274,7 +297,7 @@ impl Held {
     pub fn get(&self, name: &str) -> Option<&Resource> {
         match &self.resources.get(name)?.content {
             Content::Given(resource) => Some(resource),
-            Content::StandIn(_) => None,
+            Content::StandIn(..) => None,
         }
     }
 
@@ -282,7 +305,18 @@ impl Held {
     pub(super) fn given(&self) -> impl Iterator<Item = (&str, &str, &Resource)> {
         self.resources.iter().filter_map(|(name, one)| match &one.content {
             Content::Given(resource) => Some((&**name, &*one.version, &**resource)),
-            Content::StandIn(_) => None,
+            Content::StandIn(..) => None,
+        })
+    }
+
+    /// All that the next start begins with.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (&str, &str, Kept<'_>)> {
+        self.resources.iter().map(|(name, one)| {
+            let kept = match &one.content {
+                Content::Given(resource) => Kept::InForce(resource),
+                Content::StandIn(_, value) => Kept::Refused(value),
+            };
+            (&**name, &*one.version, kept)
         })
     }
 

@@ -10,10 +10,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use meshcore_model::Resource;
 use serde::{Deserialize, Serialize};
 
-use super::held::{Change, Given, Held};
+use super::held::{Change, Given, Held, Kept};
 
 /// Grows when an older meshcore would misread it.
 const FORMAT: u32 = 1;
@@ -33,7 +32,7 @@ struct Head {
 struct Body<'a> {
     revision: &'a str,
     /// Name, version, resource.
-    resources: Vec<(&'a str, &'a str, &'a Resource)>,
+    resources: Vec<(&'a str, &'a str, Kept<'a>)>,
 }
 
 #[derive(Deserialize)]
@@ -48,7 +47,7 @@ struct ReadBody {
 ///
 /// It cannot be written; the file of before stays.
 pub(super) fn write(path: &Path, node: &str, held: &Held) -> io::Result<()> {
-    let body = Body { revision: &held.said, resources: held.given().collect() };
+    let body = Body { revision: &held.said, resources: held.kept().collect() };
     let body = serde_json::to_vec(&body)?;
     let first = Head { format: FORMAT, node: node.to_owned(), sha256: sha256(&body) };
     let mut whole = serde_json::to_vec(&first)?;
@@ -148,6 +147,28 @@ mod tests {
         assert_eq!(again.found("host/a"), held().found("host/a"));
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left");
         drop(directory);
+    }
+
+    #[test]
+    fn what_stands_in_for_a_policy_does_so_at_the_next_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("web.json");
+        let mut held = Held::new(None);
+        for (name, value) in [
+            ("authorization/prod/newer", br#"{"authorization": {"new": 1}}"#.as_slice()),
+            ("peer_auth/prod/junk", b"junk".as_slice()),
+        ] {
+            let given = Given { name: name.into(), version: "v".into(), value: value.into() };
+            let given = vec![given];
+            held.put(Change { revision: "7".into(), given, removed: Vec::new() }, &mut TakeAll);
+        }
+        let strict = held.mesh();
+        assert_eq!((strict.authorizations.len(), strict.peer_auths.len()), (2, 1));
+        write(&path, "node", &held).unwrap();
+        let mut again = Held::new(None);
+        again.put(read(&path, "node").unwrap().unwrap(), &mut TakeAll);
+        assert_eq!(again.mesh(), strict);
+        assert!(again.versions().is_empty(), "the control plane is to send them again");
     }
 
     #[test]

@@ -194,7 +194,9 @@ impl News {
     }
 
     pub(super) fn stopped(&self) {
-        self.state.lock().is_stopped = true;
+        let mut state = self.state.lock();
+        (state.is_stopped, state.status.connected, state.status.since) = (true, false, 0);
+        drop(state);
         self.changed.notify_all();
     }
 

@@ -77,9 +77,11 @@ impl Runner {
             };
             // One that answers takes us, and always answers at first.
             self.news.heard();
-            backoff.reset();
             match pieces.add(*piece) {
-                Ok(Some(whole)) => self.put(whole),
+                Ok(Some(whole)) => {
+                    backoff.reset(); // not before: who sends nonsense is not asked again at once
+                    self.put(whole);
+                }
                 Ok(None) => {}
                 Err(nonsense) => {
                     self.news.nonsense();

@@ -44,17 +44,18 @@ impl Terminations {
     /// Makes what a gateway needs. What cannot be made is remembered as such: its handshakes are
     /// refused, and the rest serves.
     pub(crate) fn prepare(&self, gateway: &Gateway) {
-        let mut entries = self.0.lock();
-        entries.retain(|entry| Arc::strong_count(&entry.termination) > 1);
+        self.0.lock().retain(|entry| Arc::strong_count(&entry.termination) > 1);
         for wanted in gateway.terminations() {
             if wanted.tls.mode == ServerTlsMode::IstioMutual {
                 continue; // that of the mesh
             }
-            let same = entries.iter().find(|entry| *entry.termination == **wanted).cloned();
-            entries.push(match same {
+            let is_same = |entry: &&Entry| *entry.termination == **wanted;
+            let same = self.0.lock().iter().find(is_same).cloned();
+            let entry = match same {
                 Some(same) => Entry { termination: Arc::clone(wanted), ..same },
                 None => Entry::make(wanted),
-            });
+            };
+            self.0.lock().push(entry);
         }
     }
 
@@ -66,22 +67,25 @@ impl Terminations {
     }
 
     /// Reads files again that have changed. What is in force stays when they are not good.
+    ///
+    /// Files are read without the lock: handshakes take it, and a disk may hang.
     pub(crate) fn refresh(&self) {
-        for entry in self.0.lock().iter_mut().filter(|entry| !entry.files.is_empty()) {
+        let with_files = |entry: &&Entry| !entry.files.is_empty();
+        let entries: Vec<Entry> = self.0.lock().iter().filter(with_files).cloned().collect();
+        for entry in entries {
             let now: Vec<Stamp> = entry.files.iter().map(|file| Stamp::of(&file.path)).collect();
             if now == entry.files {
                 continue;
             }
             let again = Entry::make(&entry.termination);
-            match (&entry.made, again.made) {
-                (Ok(_), Err(why)) => {
-                    entry.stale = Some(why);
-                    entry.files = now;
-                }
-                (_, made) => {
-                    *entry = Entry { made, files: again.files, stale: None, ..entry.clone() };
-                }
-            }
+            let again = match (&entry.made, again.made) {
+                (Ok(_), Err(why)) => Entry { stale: Some(why), files: now, ..entry },
+                (_, made) => Entry { made, files: again.files, stale: None, ..entry },
+            };
+            let mut all = self.0.lock();
+            let its =
+                all.iter_mut().filter(|one| Arc::ptr_eq(&one.termination, &again.termination));
+            its.for_each(|one| *one = again.clone());
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshcore_io::Accepting;
+use meshcore_model::Origin;
 use meshcore_snapshot::Snapshot;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -33,7 +34,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 #[error("gateway listener {address} of {origin}: {error}{hint}")]
 pub(crate) struct ListenError {
     address: SocketAddr,
-    origin: String,
+    pub(crate) origin: Arc<Origin>,
     error: io::Error,
     hint: &'static str,
 }
@@ -79,7 +80,7 @@ impl Listeners {
                 Some(sockets) => Arc::clone(sockets),
                 None => self.bind(address).map_err(|error| ListenError {
                     address,
-                    origin: listener.origin.to_string(),
+                    origin: Arc::clone(&listener.origin),
                     hint: hint(&error, address),
                     error,
                 })?,

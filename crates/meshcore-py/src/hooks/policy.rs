@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use meshcore_model::HookMode;
+use meshcore_model::{HookAnswer, HookMode};
 use pyo3::prelude::*;
 
 use super::entry::{Entry, count};
@@ -117,7 +117,8 @@ fn carry_out(
 
 /// Answers of one hook that are given together, since each may wake a worker up. They wait for
 /// calls of that hook alone, and only of one that is short and does not block: what has been
-/// decided is not to wait for somebody's database.
+/// decided is not to wait for somebody's database. Nor do they wait where a late answer would
+/// let something through that was denied.
 #[derive(Debug, Default)]
 struct Answers {
     of: Option<Arc<Entry>>,
@@ -131,6 +132,7 @@ impl Answers {
     /// Whether those that are held may wait for a call of this hook.
     fn may_wait(&self, entry: &Arc<Entry>, now_ns: u64) -> bool {
         entry.hook.mode == HookMode::Inline
+            && entry.hook.on_error == HookAnswer::Deny
             && self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, entry))
             && entry.pace.is_short(now_ns)
             && now_ns.saturating_sub(self.since_ns) < HOLD_NS

@@ -179,3 +179,25 @@ fn hosts_that_were_found_are_those_that_were_asked_for() {
     held.put(change("2", vec![found("*", json!([]))]), &mut sink);
     assert_eq!(sink.in_force.unwrap().asked, None);
 }
+
+#[test]
+fn a_fault_that_panics_refuses_the_change_and_no_more() {
+    struct Panics(Picky);
+    impl Sink for Panics {
+        fn apply(&mut self, mesh: &Mesh) -> Result<(), Unfit> {
+            assert!(mesh.routes.iter().all(|route| route.origin.name != "odd"), "a bug");
+            self.0.apply(mesh)
+        }
+
+        fn carried(&self) -> HashMap<String, u64> {
+            HashMap::new()
+        }
+    }
+    let mut sink = Panics(Picky::default());
+    let mut held = Held::new(None);
+    assert!(held.put(change("1", vec![route("a", 1)]), &mut sink).is_empty());
+    let refusals = held.put(change("2", vec![route("odd", 2)]), &mut sink);
+    assert_eq!(names(&refusals), ["route/prod/odd"]);
+    assert!(held.put(change("3", vec![route("b", 3)]), &mut sink).is_empty());
+    assert_eq!(sink.0.routes(), [("a".to_owned(), 1), ("b".to_owned(), 3)]);
+}
