@@ -12,10 +12,16 @@ pub(crate) use admission::admit;
 pub(crate) use registration::Registration;
 pub(crate) use store::{Store, StoreError, Write};
 
+use meshcore_model::Identity;
+
 use crate::world::{Name, Stored, World};
 
 /// With fewer workloads that are gone than this, they are gone and not cut off.
 const FEWEST_HELD: usize = 3;
+/// How long workloads are held at most: by then somebody has looked why most are gone.
+const HELD_AT_MOST: Duration = Duration::from_hours(1);
+/// Registrations of one identity at most, those that are gone among them.
+const MOST_OF_ONE: usize = 1_000;
 
 /// All registrations by the name of their resource.
 #[derive(Debug, Default)]
@@ -81,20 +87,28 @@ impl Registry {
     /// Removes what has been gone for longer than `grace`, and names it.
     ///
     /// When more than half of all are gone, and more than a few, it is this server that is cut
-    /// off, or that has just come back: all are held until most are back.
+    /// off, or that has just come back: all are held until most are back, or an hour has passed.
     pub(crate) fn expire(&mut self, grace: Duration, now: Instant) -> Vec<Name> {
         let gone = self.entries.values().filter(|entry| entry.stream.is_none()).count();
         let expired = self.entries.iter().filter(|(_, entry)| entry.is_expired(grace, now));
         let expired: Vec<Name> = expired.map(|(name, _)| Arc::clone(name)).collect();
         let are_most = gone >= FEWEST_HELD && gone.saturating_mul(2) > self.entries.len();
         self.is_holding = are_most && !expired.is_empty();
-        if self.is_holding {
-            return Vec::new();
-        }
+        let is_held = |name: &Name| {
+            let entry = self.entries.get(name);
+            self.is_holding && entry.is_some_and(|entry| !entry.is_expired(HELD_AT_MOST, now))
+        };
+        let expired: Vec<Name> = expired.into_iter().filter(|name| !is_held(name)).collect();
         for name in &expired {
             self.entries.remove(name);
         }
         expired
+    }
+
+    /// Whether an identity may register one more. What is gone counts until it is removed.
+    pub(crate) fn has_room_for(&self, identity: &Identity) -> bool {
+        let of = |entry: &&Entry| entry.registration.identity == *identity;
+        self.entries.values().filter(of).count() < MOST_OF_ONE
     }
 
     /// Whether workloads are held that would be removed else.

@@ -33,6 +33,7 @@ use state::State;
 pub use ads::Ads;
 pub(crate) use node::Facts;
 pub use plain::{Listener, NotLoopback};
+pub(crate) use serve::Known;
 pub use serve::{Answering, Call, Connection, serve};
 pub use update::UpdateError;
 

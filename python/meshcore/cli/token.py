@@ -90,7 +90,10 @@ def revoke(
     ],
     state: ControlStateOption = None,
 ) -> None:
-    """Take a token back. Certificates that it got stay valid until they end."""
+    """Take a token back.
+
+    Certificates of its identity stay valid until they end, and are only renewed with another token.
+    """
     revoked = _open(state).revoke_token(token_id)
     typer.echo(f"revoked the token {token_id} of {revoked['identity']}")
 

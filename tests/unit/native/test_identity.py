@@ -35,13 +35,14 @@ def test_a_token_becomes_a_certificate_and_that_the_next(control, state):
     first = joining.issue()
     assert first.identity == made["identity"] == "spiffe://cluster.local/ns/shop/sa/web"
     assert first.materials().identity == first.identity
-    ControlState(state).revoke_token(made["id"])
     assert joining.issue().serial != first.serial, "by the certificate"
-    with pytest.raises(CertificateError, match="revoked"):
-        enrolment(control, token).issue()
+    ControlState(state).revoke_token(made["id"])
+    for one in (joining, enrolment(control, token)):
+        with pytest.raises(CertificateError, match="revoked"):
+            one.issue()
     metrics = control.metrics().decode()
     assert "citadel_server_success_cert_issuance_count 2" in metrics
-    assert 'meshcore_control_certificate_refusals_total{reason="token"} 1' in metrics
+    assert 'meshcore_control_certificate_refusals_total{reason="token"} 3' in metrics
 
 
 def test_nobody_answers(state):

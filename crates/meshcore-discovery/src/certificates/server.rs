@@ -17,7 +17,7 @@ use tonic_prost::ProstCodec;
 
 use super::counts::{Counts, Reason};
 use crate::peer::{self, Peer, Refused};
-use crate::server::{Answering, Call};
+use crate::server::{Answering, Call, Known};
 use crate::wire::{CREATE_CERTIFICATE, CertificateRequest, CertificateResponse};
 
 /// Largest message: a request with an RSA 8192 key has 4 KiB.
@@ -125,6 +125,9 @@ impl Inner {
         let busy = || (Reason::Busy, Status::resource_exhausted("too many requests: try later"));
         let _place = self.calls.try_acquire().map_err(|_| busy())?;
         let identity = self.caller(&request)?;
+        if let Some(known) = request.extensions().get::<Known>() {
+            known.is_known();
+        }
         let asked = request.into_inner();
         if wants_another(&asked) {
             let told = format!("{identity} may not ask for the identity of another");
@@ -161,12 +164,25 @@ impl Inner {
                 let told = "the token and the certificate are of different identities";
                 return Err((Reason::Ambiguous, Status::unauthenticated(told)));
             }
-            (Some(identity), _) | (None, Some(identity)) => identity,
+            (Some(identity), None) => {
+                let told = match self.tokens.may_renew(&identity) {
+                    Ok(true) => return self.checked(identity),
+                    Ok(false) => "a token of this identity was revoked: show another".to_owned(),
+                    Err(error) => error.to_string(),
+                };
+                return Err((Reason::Token, Status::unauthenticated(told)));
+            }
+            (Some(identity), Some(_)) | (None, Some(identity)) => identity,
             (None, None) => {
                 let told = "a token or a certificate is missing: meshcore token create";
                 return Err((Reason::NoIdentity, Status::unauthenticated(told)));
             }
         };
+        self.checked(identity)
+    }
+
+    /// Whether an identity may have certificates of this mesh.
+    fn checked(&self, identity: Identity) -> Result<Identity, Refusal> {
         let control = self.authorities.control();
         if identity.trust_domain() != control.trust_domain() {
             let told = format!("{identity} is not of {}", control.trust_domain());

@@ -161,16 +161,21 @@ async fn a_token_gets_a_certificate_and_that_gets_the_next() {
     assert_eq!(enrolment.identity(), &id("web"));
     let first = enrolment.issue().await.unwrap();
     assert_eq!(first.materials().identity(), &id("web"));
-    let revoked = rig.tokens.list().unwrap()[0].id.clone();
-    rig.tokens.revoke(&revoked).unwrap();
-    let second = enrolment.issue().await.expect("by the certificate");
+    let second = enrolment.issue().await.unwrap();
     assert_ne!(first.key_pem, second.key_pem, "a new key each time");
     let options =
         EnrolmentOptions { control: Some(rig.authorities.control().clone()), ..rig.options(None) };
     let later = Enrolment::new(options, Some(second)).unwrap();
-    assert_eq!(later.issue().await.unwrap().materials().identity(), &id("web"));
+    let third = later.issue().await.expect("by the certificate");
+    assert_eq!(third.materials().identity(), &id("web"));
     assert_eq!(rig.counts.signed(), 3);
     assert!(rig.counts.exposition().contains("citadel_server_csr_count 3"));
+    let revoked = rig.tokens.list().unwrap()[0].id.clone();
+    rig.tokens.revoke(&revoked).unwrap();
+    let refused = later.issue().await.unwrap_err().to_string();
+    assert!(refused.contains("was revoked: show another"), "{refused}");
+    let another = Enrolment::new(rig.options(Some(rig.token("web"))), Some(third)).unwrap();
+    another.issue().await.expect("by another token");
 }
 
 #[tokio::test]

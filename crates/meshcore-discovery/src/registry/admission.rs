@@ -4,7 +4,8 @@
 //! that the mesh's documents let stand there. The namespace and the service account are those of
 //! the proved identity. It may stand behind a service of its own namespace when one of these holds:
 //!
-//! - it registers with a WorkloadGroup of the namespace that has its service account;
+//! - it registers with a WorkloadGroup of the namespace that has its service account, and whose
+//!   labels the service selects;
 //! - its service account has the name of the service;
 //! - the service names its identity in `subjectAltNames`;
 //! - documents list a workload of its service account behind the service.
@@ -39,7 +40,11 @@ pub(crate) fn admit(world: &World, wanted: &Registration) -> Result<(), String> 
         }
     }
     let service = service_of(world, namespace, &wanted.service);
-    let has_right = wanted.group.is_some()
+    let by_group = wanted.group_in(world).is_some_and(|group| {
+        let selector = service.and_then(|service| service.selector.as_ref());
+        selector.is_none_or(|selector| selector.selects(&group.labels))
+    });
+    let has_right = by_group
         || service.is_some_and(|service| may_serve(world, identity, service))
         || wanted.service.split('.').next() == Some(account);
     if !has_right {

@@ -112,6 +112,7 @@ fn only_who_documents_let_stand_behind_a_service_may_register() {
         group: Some(group.into()),
         ..registration("w", "other", account)
     };
+    let strayed = || Registration { group: Some("vm".into()), ..registration("w", "web", "robot") };
     for (case, wanted, refused) in [
         ("own name", registration("w", "web", "web"), None),
         ("another's name", registration("w", "other", "web"), Some("may not stand behind")),
@@ -120,6 +121,7 @@ fn only_who_documents_let_stand_behind_a_service_may_register() {
         ("labels of another service", labelled(json!({"team": "x"})), Some("team.one")),
         ("the selector's labels win", labelled(json!({"app": "o"})), None),
         ("a group", grouped("robot", "vm"), None),
+        ("a group that does not lead there", strayed(), Some("may not stand behind")),
         ("a group of another account", grouped("web", "vm"), Some("is for the service account")),
         ("a group that is not there", grouped("robot", "none"), Some("no WorkloadGroup one/none")),
     ] {

@@ -2,11 +2,11 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use meshcore_model::Identity;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::server::{Grpc, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
@@ -16,7 +16,7 @@ use super::Server;
 use super::client::ClientId;
 use super::node::Facts;
 use super::requests::Ended;
-use super::serve::{Answering, Call, Hangup};
+use super::serve::{Answering, Call, Hangup, Known};
 use crate::peer::{self, Peer};
 use crate::wire::{self, DeltaRequest, DeltaResponse};
 
@@ -30,6 +30,9 @@ pub struct Ads {
     places: Arc<Semaphore>,
 }
 
+/// How often a stream that was opened with a token has to prove who it is. Costs a look at a file.
+const PROVED_AGAIN: Duration = Duration::from_secs(10);
+
 type Responses = mpsc::Sender<Result<DeltaResponse, Status>>;
 
 /// Who opened a stream, by what the connection and its header say.
@@ -38,6 +41,7 @@ pub(super) struct Caller {
     pub(super) peer: Peer,
     pub(super) bearer: Option<String>,
     hangup: Hangup,
+    known: Known,
 }
 
 impl Ads {
@@ -99,6 +103,7 @@ impl Caller {
         Self {
             peer: extensions.get::<Peer>().cloned().unwrap_or_default(),
             hangup: extensions.get::<Hangup>().cloned().unwrap_or_default(),
+            known: extensions.get::<Known>().cloned().unwrap_or_default(),
             bearer: peer::bearer(request.metadata()).map(str::to_owned),
         }
     }
@@ -127,6 +132,8 @@ async fn converse(
     let Some(first) = first else { return Ok(()) };
     let node = first.node.as_ref().ok_or_else(|| Status::invalid_argument("node is missing"))?;
     let facts = Facts::read(node).map_err(Status::invalid_argument)?;
+    server.proved(caller)?;
+    caller.known.is_known();
     // Before the mesh is known, nothing can be said of it: not even that it is empty.
     let mut is_ready = server.is_ready.subscribe();
     tokio::select! {
@@ -137,8 +144,12 @@ async fn converse(
     let joined = server.join(facts.clone(), identity.clone());
     server.register(joined.id, &facts, identity.as_ref()).await?;
     server.take(joined.id, &first, true).await?;
-    drop((first, facts));
+    drop(first);
     let wake = server.state.lock().wake(joined.id);
+    // A token ends, or is revoked; a certificate ends with its connection.
+    let is_by_token = caller.peer.identity.is_none() && caller.bearer.is_some();
+    let mut again = tokio::time::interval(PROVED_AGAIN);
+    again.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         while let Some(pieces) = server.respond(joined.id) {
             for piece in pieces {
@@ -151,6 +162,7 @@ async fn converse(
                 None => return Ok(()),
             },
             () = wake.notified() => {}
+            _ = again.tick(), if is_by_token => drop(server.identify(caller, &facts)?),
             () = responses.closed() => return Ok(()),
         }
     }

@@ -40,6 +40,8 @@ pub(crate) struct Facts {
 
 /// Longest name of a workload, a namespace or the like. Source: DNS subdomains of Kubernetes.
 const MAX_NAME_BYTES: usize = 253;
+/// Longest key and value of a label. Source: Kubernetes, a prefix of 253 and a name of 63.
+const MAX_LABEL_BYTES: usize = 317;
 /// Most labels, ports and addresses that a client may have.
 const MAX_LABELS: usize = 64;
 
@@ -134,11 +136,17 @@ impl Metadata<'_> {
 
     fn labels(&self, field: &str) -> Result<Labels, String> {
         let Some(kind) = self.kind(field) else { return Ok(Labels::new()) };
-        let wrong = || format!("metadata.{field} is an object of at most {MAX_LABELS} texts");
+        let wrong = || {
+            format!(
+                "metadata.{field} is an object of at most {MAX_LABELS} texts, each of at most \
+                 {MAX_LABEL_BYTES} bytes"
+            )
+        };
         let Kind::StructValue(labels) = kind else { return Err(wrong()) };
         let text = |(key, value): (&String, &prost_types::Value)| {
             let Some(Kind::StringValue(text)) = &value.kind else { return None };
-            Some((key.clone(), text.clone()))
+            let is_short = key.len() <= MAX_LABEL_BYTES && text.len() <= MAX_LABEL_BYTES;
+            is_short.then(|| (key.clone(), text.clone()))
         };
         let found: Option<Labels> = labels.fields.iter().map(text).collect();
         found.filter(|labels| labels.len() <= MAX_LABELS).ok_or_else(wrong)
@@ -177,7 +185,7 @@ fn ports(text: &str) -> Result<BTreeMap<String, u16>, String> {
         let wrong = || format!("metadata.MESHCORE_PORTS has {one:?}, which is not name:number");
         let (name, number) = one.rsplit_once(':').ok_or_else(wrong)?;
         let number = number.parse().ok().filter(|number| *number != 0).ok_or_else(wrong)?;
-        Ok((name.to_owned(), number))
+        Ok((self::name("metadata.MESHCORE_PORTS", name.to_owned())?, number))
     };
     each.map(parse).collect()
 }

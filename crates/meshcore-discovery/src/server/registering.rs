@@ -31,24 +31,29 @@ impl Server {
         caller: &Caller,
         facts: &Facts,
     ) -> Result<Option<Identity>, Status> {
-        let identity = match (&caller.peer.identity, &caller.bearer, &self.tokens) {
-            (Some(proved), _, _) => Some(proved.clone()),
-            (None, Some(bearer), Some(tokens)) => {
-                let proved = tokens.identity(bearer);
-                Some(proved.map_err(|refused| Status::unauthenticated(refused.to_string()))?)
-            }
-            (None, Some(_), None) => {
-                return Err(Status::unauthenticated("this control plane takes no tokens"));
-            }
-            (None, None, _) if caller.peer.is_secure => {
-                return Err(Status::unauthenticated("a token or a certificate is missing"));
-            }
-            (None, None, _) => None,
-        };
+        let identity = self.proved(caller)?;
         if let Some(identity) = &identity {
             self.state.lock().is_claim_of(identity, facts).map_err(Status::permission_denied)?;
         }
         Ok(identity)
+    }
+
+    /// The same, whatever the client says of itself.
+    pub(super) fn proved(&self, caller: &Caller) -> Result<Option<Identity>, Status> {
+        match (&caller.peer.identity, &caller.bearer, &self.tokens) {
+            (Some(proved), _, _) => Ok(Some(proved.clone())),
+            (None, Some(bearer), Some(tokens)) => {
+                let proved = tokens.identity(bearer);
+                proved.map(Some).map_err(|refused| Status::unauthenticated(refused.to_string()))
+            }
+            (None, Some(_), None) => {
+                Err(Status::unauthenticated("this control plane takes no tokens"))
+            }
+            (None, None, _) if caller.peer.is_secure => {
+                Err(Status::unauthenticated("a token or a certificate is missing"))
+            }
+            (None, None, _) => Ok(None),
+        }
     }
 
     /// Registers the workload of a client, if it has one: it is on disk when this returns.
@@ -121,6 +126,12 @@ impl State {
         let Some(mut registration) = wanted else { return Ok(None) };
         self.is_free(&registration)?;
         admit(&self.world, &registration)?;
+        let is_new = self.registry.get(&registration.resource()).is_none();
+        if is_new && !self.registry.has_room_for(identity) {
+            return Err(format!(
+                "{identity} has registered too many workloads, some have to leave"
+            ));
+        }
         if let Some(before) = self.registry.get(&registration.resource()) {
             registration.is_healthy &= before.registration.is_healthy;
         }

@@ -20,7 +20,7 @@ use crate::peer::Peer;
 
 /// Connections at a time.
 const CONNECTIONS: usize = 20_000;
-/// How long a connection may be without its first call.
+/// How long a connection may be without a call of somebody who is known.
 const FIRST_CALL: Duration = Duration::from_secs(15);
 /// How often a silent client is asked whether it is there, and how long it may take to say so.
 /// Source: Istio's `keepaliveInterval` and `keepaliveTimeout`.
@@ -54,6 +54,17 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// Ends the connection of a call, from within the call.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Hangup(Arc<Notify>);
+
+/// A connection on which nobody has proved who it is does not last.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known(Arc<AtomicBool>);
+
+impl Known {
+    /// A caller of the connection is who it has to be.
+    pub(crate) fn is_known(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 impl Connection {
     /// A connection that is ready for HTTP/2.
@@ -92,11 +103,11 @@ pub async fn serve(mut incoming: mpsc::Receiver<Connection>, calls: Vec<Arc<dyn 
 
 async fn converse(connection: Connection, calls: Arc<[Arc<dyn Call>]>) {
     let hangup = Hangup::default();
-    let has_called = Arc::new(AtomicBool::new(false));
+    let known = Known::default();
     let service = service_fn(|mut request: http::Request<Incoming>| {
-        has_called.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(connection.peer.clone());
         request.extensions_mut().insert(hangup.clone());
+        request.extensions_mut().insert(known.clone());
         let request = request.map(Body::new);
         let call = calls.iter().find(|call| call.path() == request.uri().path());
         let answering = call.map(|call| call.answer(request));
@@ -116,7 +127,7 @@ async fn converse(connection: Connection, calls: Arc<[Arc<dyn Call>]>) {
     let serving = http.serve_connection(TokioIo::new(connection.io), service);
     let silent = async {
         tokio::time::sleep(FIRST_CALL).await;
-        if has_called.load(Ordering::Relaxed) {
+        if known.0.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
     };

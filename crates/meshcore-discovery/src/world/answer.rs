@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use meshcore_model::{ExportTo, Labels, Resource, Service};
+use meshcore_model::{CertificateSource, ExportTo, GatewayServer, Labels, Resource, Service};
 
 use super::look::{Look, ip};
 use super::stored::Name;
@@ -199,8 +199,10 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The gateways of all namespaces that select it, and what is bound to them.
+    /// The gateways of all namespaces that select it, what is bound to them, and the keys of its
+    /// own namespace that they name.
     fn gateway(&mut self, own: &Own, is_proved: bool) {
+        let mut wanted = HashSet::new();
         for (name, resource) in self.at(Look::Gateways) {
             let Resource::Gateway(gateway) = resource else { continue };
             if gateway.selector.iter().all(|(key, value)| own.labels.get(key) == Some(value)) {
@@ -208,10 +210,17 @@ impl<'a> Search<'a> {
                 let origin = &gateway.origin;
                 let bound = format!("{}/{}", origin.namespace, origin.name);
                 self.routes_at(Look::Bound(bound.into()));
+                wanted.extend(gateway.servers.iter().flat_map(credentials));
             }
         }
-        if is_proved {
-            self.take(Look::Credentials(self.namespace.into()));
+        if !is_proved {
+            return;
+        }
+        for (name, resource) in self.at(Look::Credentials(self.namespace.into())) {
+            let Resource::Credential(credential) = resource else { continue };
+            if wanted.contains(&*credential.origin.name) {
+                self.add(name);
+            }
         }
     }
 
@@ -239,6 +248,18 @@ impl<'a> Search<'a> {
         self.found.names = names;
         self.found.looked.insert(Look::Everything);
     }
+}
+
+/// The names of what a server shows, and trusts clients by.
+fn credentials(server: &GatewayServer) -> impl Iterator<Item = &str> {
+    let tls = server.tls.iter();
+    tls.flat_map(|tls| {
+        let own = tls.certificates.iter().filter_map(|source| match source {
+            CertificateSource::Credential(name) => Some(name.as_str()),
+            CertificateSource::Files { .. } => None,
+        });
+        own.chain(tls.clients.credential.as_deref())
+    })
 }
 
 #[cfg(test)]

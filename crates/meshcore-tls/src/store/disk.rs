@@ -8,7 +8,7 @@ use std::path::Path;
 use super::StoreError;
 
 /// Largest file that is read: a list of 60,000 tokens.
-const MAX_FILE_BYTES: u64 = 16 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// What is not finished yet has this at the end of its name.
 const UNFINISHED: &str = ".new";

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::{self, Stamp};
 use super::{Authorities, StoreError};
+use crate::ca::MAX_TTL;
 use crate::tokens::{Claims, Grant, Token, TokenError, TokenKey};
 
 /// The tokens in a control plane's state directory.
@@ -150,6 +151,16 @@ impl Tokens {
         }
     }
 
+    /// Whether an identity may renew its certificate without a token: not once one of its tokens
+    /// was revoked, for whoever had that may have a certificate as well.
+    ///
+    /// # Errors
+    /// [`TokenError`] when it cannot be found out.
+    pub fn may_renew(&self, identity: &Identity) -> Result<bool, TokenError> {
+        let current = self.current().map_err(|error| TokenError::Unknown(error.to_string()))?;
+        Ok(!current.list.tokens.iter().any(|one| one.is_revoked && one.identity == *identity))
+    }
+
     fn current(&self) -> Result<Arc<Current>, StoreError> {
         let mut current = self.current.lock();
         if Stamp::of(&list_path(&self.directory))? != current.stamp {
@@ -165,15 +176,29 @@ impl Tokens {
         let lock = disk::lock(&self.directory)?;
         let mut list = Current::read(&self.directory)?.list;
         let now = now();
-        list.tokens.retain(|one| one.expires_at > now);
+        list.tokens.retain(|one| one.is_known_until() > now);
         edit(&mut list)?;
         let path = list_path(&self.directory);
         let text =
             serde_json::to_vec(&list).map_err(|error| StoreError::at(&path, error.to_string()))?;
+        if u64::try_from(text.len()).is_ok_and(|length| length > disk::MAX_FILE_BYTES) {
+            let why = "there are too many tokens, wait until some have ended";
+            return Err(StoreError::NotNow(why.into()));
+        }
         disk::replace(&path, &text)?;
         drop(lock);
         *self.current.lock() = Arc::new(Current::read(&self.directory)?);
         Ok(())
+    }
+}
+
+// === impl Listed ===
+
+impl Listed {
+    /// One that was revoked is remembered for as long as a certificate that it got may live.
+    fn is_known_until(&self) -> u64 {
+        let longer = if self.is_revoked { MAX_TTL.as_secs() } else { 0 };
+        self.expires_at.saturating_add(longer)
     }
 }
 

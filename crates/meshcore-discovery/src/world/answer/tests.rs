@@ -363,18 +363,21 @@ fn gateway(name: &str, label: &str) -> (Name, Stored) {
     let gateway = json!({"gateway": {
         "origin": {"kind": "Gateway", "namespace": "two", "name": name},
         "selector": {"istio": label},
-        "servers": [{"port": 80, "protocol": "http", "hosts": [{"host": "*"}]}],
+        "servers": [{
+            "port": 443, "protocol": "http", "hosts": [{"host": "*"}],
+            "tls": {"mode": "simple", "certificates": [{"credential": "edge"}]},
+        }],
     }});
     let stored = Stored::read(gateway.to_string().as_bytes()).unwrap();
     (format!("listener/two/{name}").into(), stored)
 }
 
-fn credential(namespace: &str) -> (Name, Stored) {
+fn credential(namespace: &str, name: &str) -> (Name, Stored) {
     let credential = json!({"credential": {
-        "origin": {"kind": "Secret", "namespace": namespace, "name": "edge"},
+        "origin": {"kind": "Secret", "namespace": namespace, "name": name},
     }});
     let stored = Stored::read(credential.to_string().as_bytes()).unwrap();
-    (format!("credential/{namespace}/edge").into(), stored)
+    (format!("credential/{namespace}/{name}").into(), stored)
 }
 
 #[test]
@@ -385,9 +388,9 @@ fn gateways_get_what_selects_them_and_keys_for_a_proof_alone() {
         "hosts": ["shop.example"], "gateways": ["two/edge"],
     }});
     let bound = Stored::read(bound.to_string().as_bytes()).unwrap();
-    let all = [gateway("edge", "edge"), gateway("other", "other"), credential("one")];
-    world.apply(all, []);
-    world.apply([credential("two"), (Name::from("route/one/shop"), bound)], []);
+    world.apply([gateway("edge", "edge"), gateway("other", "other")], []);
+    world.apply([credential("one", "edge"), credential("one", "unnamed")], []);
+    world.apply([credential("two", "edge"), (Name::from("route/one/shop"), bound)], []);
     let labels = Labels::from([("istio".to_owned(), "edge".to_owned())]);
     let own = Arc::new(Own { labels, ..Own::default() });
     let names = |is_proved| {
