@@ -2,7 +2,7 @@
 
 import http.client
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,10 +102,10 @@ def _end(why: str) -> NoReturn:
 
 def _sidecars(said: Mapping[str, Any]) -> Iterator[Sidecar]:
     """Yields the sidecars that are connected, and the workloads whose sidecar is gone."""
-    registered = {_key(one): one for one in said.get("workloads", ())}
+    registered = {(*_key(one), one["address"]): one for one in said.get("workloads", ())}
     revision = int(said.get("revision") or 0)
     for client in said.get("clients", ()):
-        workload = registered.pop(_key(client), None)
+        workload = _first(registered.pop((*_key(client), it), None) for it in client["addresses"])
         acknowledged = int(client["acknowledged_revision"])
         yield Sidecar(
             name=client["workload"] or client["id"],
@@ -130,6 +130,10 @@ def _sidecars(said: Mapping[str, Any]) -> Iterator[Sidecar]:
             gone_ms=int(workload["gone_ms"] or 0),
             refused=(),
         )
+
+
+def _first(found: Iterable[Mapping[str, Any] | None]) -> Mapping[str, Any] | None:
+    return next((one for one in found if one is not None), None)
 
 
 def _key(one: Mapping[str, Any]) -> tuple[str, str]:

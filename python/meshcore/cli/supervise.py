@@ -285,8 +285,13 @@ class Supervisor:
             self._application.stop()
         if self._sidecar is not None:
             _end(self._sidecar)
-        if not self._has_heir:
-            self._redirected.clear()
+        if self._has_heir:
+            return
+        if self._redirected.is_in_force and self._has_application and not self._command:
+            _say("WARNING the application stays with another process: its connections stay"
+                 " redirected until `meshcore intercept clear`")  # fmt: skip
+        elif not self._redirected.clear():
+            _say("WARNING connections are still redirected: run `meshcore intercept clear`")
 
     def _hang_up(self) -> None:
         if self._channel is not None:

@@ -1,5 +1,6 @@
 """Sources to documents. Everything that is wrong is found, not only the first."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -220,13 +221,22 @@ def _read(item: _Written, found: Findings) -> Document[Model] | None:
                                      "metadata"))  # fmt: skip
     spec, wrong = _spec(item, kind)
     problems += wrong
-    found += problems
+    found += map(_without_values, problems) if kind.name == "Secret" else problems
     if problems or metadata is None or spec is None:
         return None
     api_version = text(entry(item.node, "apiVersion"))
     return Document(
         kind.name, api_version, metadata, spec, item.node, item.source, item.from_short_form
     )
+
+
+def _without_values(problem: Diagnostic) -> Diagnostic:
+    """Returns a problem of a Secret without what was written there: it may be a key."""
+    if problem.message.endswith("unknown field"):
+        message = "a field that a Secret does not have"
+    else:
+        message = re.sub(r'\(.*\)|".*"', "(not shown)", problem.message, flags=re.DOTALL)
+    return replace(problem, message=message, hint="")
 
 
 def _spec(item: _Written, kind: Kind[Model]) -> tuple[Model | None, list[Diagnostic]]:

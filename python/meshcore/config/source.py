@@ -9,8 +9,10 @@ from meshcore.errors import Diagnostic, Severity
 
 # Largest source. Source: ten times what etcd stores as one object (1.5 MiB), rounded up.
 MAX_SOURCE_BYTES = 16 * 1024 * 1024
-# What only text with secrets has; it may have it for another reason.
-_SECRET = re.compile(r"kind\W{1,8}Secret\b|PRIVATE KEY")
+# What text with secrets has, however it is written; other text may have it too.
+_SECRET = re.compile(
+    r"kind\b[^\n]{0,200}\n?[^\n]{0,200}secret\b|private key|tls\.key", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

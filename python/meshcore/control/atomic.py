@@ -13,7 +13,10 @@ def write(path: str, data: bytes, mode: int = 0o600) -> None:
         OSError: It cannot be written; the file of before stays.
     """
     beside = f"{path}.{os.getpid()}.new"
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(beside)  # of a process that had this number, or a trap
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(beside, flags, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -109,5 +109,6 @@ def _change(line: bytes) -> dict[str, Any] | None:
         change = json.loads(line)
     except ValueError:
         return None
-    is_one = isinstance(change, dict) and change.keys() == {"revision", "removed", "changed"}
-    return change if is_one else None
+    shape = {"revision": int, "removed": list, "changed": dict}
+    is_one = isinstance(change, dict) and change.keys() == shape.keys()
+    return change if is_one and all(isinstance(change[k], shape[k]) for k in shape) else None

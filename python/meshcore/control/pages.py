@@ -3,11 +3,12 @@
 import json
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
-from threading import BoundedSemaphore, Thread
+from threading import BoundedSemaphore, Thread, Timer
 from typing import Any, cast
 
 from meshcore.errors import MeshcoreError, StartFailed
@@ -81,25 +82,38 @@ class _Server(ThreadingHTTPServer):
         super().__init__((address, port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as above it
-        if self._left.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        if not self._left.acquire(blocking=False):
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # there is no thread for it, which would have given it back
+            self._left.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as above it
+        late = Timer(WITHIN_SECONDS, _hang_up, (request,))
+        late.daemon = True
         try:
+            late.start()
             super().process_request_thread(request, client_address)
         finally:
+            late.cancel()
             self._left.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as above it
         """Says nothing: a client that goes away is no fault of ours."""
 
 
+def _hang_up(request: socket.socket) -> None:
+    with suppress(OSError):  # it has ended
+        request.shutdown(socket.SHUT_RDWR)
+
+
 class _Handler(BaseHTTPRequestHandler):
     server_version = "meshcore"
     sys_version = ""
-    protocol_version = "HTTP/1.1"
+    protocol_version = "HTTP/1.0"  # one request on a connection: who scrapes holds no place
     timeout = WITHIN_SECONDS
 
     def do_GET(self) -> None:

@@ -226,8 +226,8 @@ def _resume(distribution: Distribution, journal: Journal) -> bool:
         distribution.resume(kept.revision, kept.resources)
     except StartFailed:
         raise
-    except MeshcoreError as error:
-        _log.warning("what was in force before cannot be used: %s", error)
+    except (MeshcoreError, KeyError, TypeError) as error:  # or of a version with other settings
+        _log.warning("what was in force before cannot be used: %r", error)
         return False
     return True
 

@@ -48,19 +48,27 @@ class Redirected:
         if capture == self._in_force:
             return True  # another process of the sidecar, at the same sockets
         wanted = {"backend": self._intercept["backend"], "capture": capture}
+        before, self._in_force = self._in_force, capture  # perhaps, from now on
         if _run("apply", json.dumps(wanted)) != 0:
+            self._in_force = before
             return False
-        self._in_force = capture
         return True
 
-    def clear(self) -> None:
-        """Redirects nothing any more."""
+    @property
+    def is_in_force(self) -> bool:
+        """Whether connections are redirected, as far as is known."""
+        return self._in_force is not None
+
+    def clear(self) -> bool:
+        """Redirects nothing any more; `False` when that cannot be done."""
         if self._in_force is not None and _run("clear") == 0:
             self._in_force = None
+        return self._in_force is None
 
 
 def _run(*arguments: str) -> int:
     command = [sys.executable, "-P", "-m", "meshcore.cli.redirecting", *arguments]
     environment = os.environ  # noqa: TID251 - handed on
-    pid = os.posix_spawn(sys.executable, command, environment)
+    # A group of its own: a second Ctrl-C must not leave the host redirected to nobody.
+    pid = os.posix_spawn(sys.executable, command, environment, setpgroup=0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

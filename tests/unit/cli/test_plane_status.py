@@ -13,7 +13,7 @@ def client(workload, **other):
         "id": f"sidecar~127.0.0.2~{workload}.default~default",
         "namespace": "default",
         "workload": workload,
-        "addresses": ["127.0.0.2"],
+        "addresses": ["127.0.0.2", "127.0.0.9"],
         "connected_ms": 61_000,
         "acknowledged_revision": 7,
         "is_current": True,
@@ -62,10 +62,26 @@ def test_each_sidecar_is_a_row(status):
         "SIDECAR", "NAMESPACE", "ADDRESS", "REVISION", "HEALTH", "CONTACT", "REFUSED",
     ]  # fmt: skip
     assert [" ".join(row.split()) for row in rows] == [
-        "api default 127.0.0.2 5 (2 behind) - connected 1m1s 0",
+        "api default 127.0.0.2, 127.0.0.9 5 (2 behind) - connected 1m1s 0",
         "old default 127.0.0.9 ? gone gone 12s 0",
         "web default 127.0.0.9 7 healthy connected 1m1s 0",
     ]
+
+
+def test_of_several_replicas_none_is_lost(status):
+    done = status(
+        clients=[client("web", addresses=["127.0.0.3"]), client("web", addresses=["127.0.0.4"])],
+        workloads=[
+            registered("web", address="127.0.0.3", is_healthy=False),
+            registered("web", address="127.0.0.4"),
+            registered("web", address="127.0.0.5", gone_ms=1_000),
+        ],
+    )
+    assert done.returncode == 3
+    rows = [row.split() for row in done.stdout.splitlines()[2:]]
+    found = {(row[2], row[4]) for row in rows}
+    wanted = {("127.0.0.3", "unhealthy"), ("127.0.0.4", "healthy"), ("127.0.0.5", "gone")}
+    assert found == wanted
 
 
 def test_all_well_is_0_and_none_is_4(status):

@@ -1,7 +1,9 @@
+import contextlib
 import http.client
 import json
 import socket
 import threading
+import time
 
 import pytest
 
@@ -115,4 +117,20 @@ def test_what_listens_everywhere_is_found_here():
     shown = Pages("0.0.0.0", 0, SHOWN, exposes_debug=False)  # noqa: S104 - what is asked
     assert shown.address.startswith("127.0.0.1:")
     assert ask(shown, "/debug/syncz")[0] == 200
+    shown.close()
+
+
+def test_a_client_that_takes_its_time_is_hung_up_on(monkeypatch):
+    monkeypatch.setattr(pages, "WITHIN_SECONDS", 0.3)
+    shown = Pages(
+        "127.0.0.1", 0, {"/ready": Page("text/plain", lambda: b"ok")}, exposes_debug=False
+    )
+    host, _, port = shown.address.rpartition(":")
+    with socket.create_connection((host, int(port)), 10) as slow:
+        until = time.monotonic() + 5
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while time.monotonic() < until:  # one byte after the other, each in time
+                slow.sendall(b"G")
+                time.sleep(0.05)
+    assert time.monotonic() < until
     shown.close()

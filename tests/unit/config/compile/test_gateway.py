@@ -224,7 +224,26 @@ def test_secrets_are_credentials_of_their_namespace(read):
     ],
 )
 def test_a_bad_secret_is_said_without_what_is_in_it(read, body):
-    result = read(secret("web", body))
+    _is_silent(read(secret("web", body)))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "kind:          Secret\napiVersion: v1\nmetadata: {name: w}\ntls: c2VjcmV0c2VjcmV0\n",
+        "kind: !!str Secret\napiVersion: v1\nmetadata: {name: w}\ntls: c2VjcmV0c2VjcmV0\n",
+        '{"metadata": {"name": "w"}, "apiVersion": "v1", "tls": "c2VjcmV0", "kind" :\n  "Secret"}',
+        '{"kind":"secret","apiVersion":"v1","metadata":{"name":"w"},"data":{"x":"c2VjcmV0c2"}}',
+        "kind: Secret\napiVersion: v1\nmetadata: c2VjcmV0c2VjcmV0\n",
+        "kind: Secret\napiVersion: v1\nmetadata: {name: w}\nc2VjcmV0c2VjcmV0: x\n",
+        "kind: Secret\napiVersion: v1\nmetadata: {name: w, c2VjcmV0c2VjcmV0: x}\n",
+    ],
+)
+def test_a_secret_is_known_however_it_is_written(read, document):
+    _is_silent(read(document))
+
+
+def _is_silent(result):
     assert result.diagnostics
     said = "\n".join(f"{d.render()} {d.to_json()}" for d in result.diagnostics)
     assert "c2VjcmV0" not in said
