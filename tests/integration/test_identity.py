@@ -6,7 +6,7 @@ import socket
 import ssl
 
 from tests.integration.harness import Control, Mesh, Sidecar, curl, eventually
-from tests.integration.test_joined import SELECTED, calls, free_port, registered
+from tests.integration.joined import SELECTED, calls, free_port, registered
 
 # Each request is on a connection, and so a handshake, of its own.
 ONE_EACH = """

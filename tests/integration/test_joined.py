@@ -18,6 +18,7 @@ from tests.integration.harness import (
     curl,
     eventually,
 )
+from tests.integration.joined import SELECTED, calls, free_port, registered
 
 ENTRY = """
 apiVersion: networking.istio.io/v1
@@ -56,12 +57,6 @@ spec:
 """
 )
 LATER = "---" + ENTRY.replace("NAME", "later").replace("ADDRESS", "@22").removesuffix("---\n")
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def join(mesh: Mesh, control: Control, last: int, *options: object) -> Sidecar:
@@ -218,45 +213,6 @@ def test_options_that_do_not_go_together_are_refused(alone):
         done = alone.meshcore("run", "--service", "web", *options)
         assert done.returncode == 2, done.stderr
         assert said in done.stderr, done.stderr
-
-
-SELECTED = """
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {name: reviews, namespace: default}
-spec:
-  hosts: [reviews.default.svc.cluster.local]
-  location: MESH_INTERNAL
-  resolution: STATIC
-  ports: [{number: 8080, name: http, protocol: HTTP}]
-  workloadSelector: {labels: {app: reviews}}
----
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {name: default, namespace: default}
-spec: {mtls: {mode: STRICT}}
----
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: {name: reviews, namespace: default}
-spec:
-  selector: {matchLabels: {app: reviews}}
-  rules: [{from: [{source: {principals: [cluster.local/ns/default/sa/web]}}]}]
-"""
-
-
-def registered(mesh: Mesh, control: Control, service: str, last: int, *options: object) -> Sidecar:
-    return mesh.joined(
-        control.secure, service, "--port", 8080, "--address", mesh.address(last),
-        "--token", mesh.token(service), *options,
-    )  # fmt: skip
-
-
-def calls(mesh: Mesh, control: Control, service: str, last: int) -> Sidecar:
-    return mesh.joined(
-        control.secure, service, "--no-inbound", "--address", mesh.address(last),
-        "--token", mesh.token(service),
-    )  # fmt: skip
 
 
 def test_a_workload_registers_when_it_is_ready_and_leaves_in_order(alone):

@@ -3,8 +3,8 @@
 import signal
 
 import pytest
+from tests.integration.certificates import certificate, openssl, secret
 from tests.integration.harness import Control, Mesh, Sidecar, curl, eventually
-from tests.integration.test_gateway import certificate, openssl, secret
 
 pytestmark = pytest.mark.needs("curl", "openssl")
 
