@@ -61,34 +61,40 @@ def show(plan: Plan, screen: Screen) -> bool:
 
 
 def _tour(plan: Plan, screen: Screen, ground: Ground, load: Load, began: float) -> bool:
-    walked: list[Walked] = []
-
     def has_fallen() -> bool:
         return ground.processes.ended() is not None
 
-    for number, step in enumerate(plan.steps, 1):
-        if plan.pauses and not screen.wait("Enter: next   q: end", load.sight, has_fallen):
-            break
-        screen.step(step, number, len(plan.steps))
-        walked.append(walk(step, ground, screen.part))
-        screen.walked(walked[-1])
-    if walked:
-        screen.ended(walked, load.sight(), time.monotonic() - began)
+    walked = list(
+        _walked(plan, screen, ground, lambda ask: screen.wait(ask, load.sight, has_fallen))
+    )
     holds = all(one.verdict.holds for one in walked) and not load.sight().lost
-    if plan.stays and len(walked) == len(plan.steps):
-        screen.staying(ground.mesh)
-        _stay(screen, load, has_fallen)
+    is_staying = plan.stays and len(walked) == len(plan.steps)
+    try:
+        if walked:
+            screen.ended(walked, load.sight(), time.monotonic() - began)
+        if is_staying:
+            screen.staying(ground.mesh)
+            while screen.wait("q: end", load.sight, has_fallen):
+                pass  # Enter was pressed
+    except Told:
+        if not is_staying:  # else that is how it ends, from the last step on
+            raise
     if (fallen := ground.processes.ended()) is not None:
         raise StartFailed(f"{fallen} has ended:\n{ground.processes.last_of(fallen)}")
     return holds
 
 
-def _stay(screen: Screen, load: Load, has_fallen: Callable[[], bool]) -> None:
-    try:
-        while screen.wait("q: end", load.sight, has_fallen):
-            pass  # Enter was pressed
-    except Told:
-        return
+def _walked(
+    plan: Plan, screen: Screen, ground: Ground, goes_on: Callable[[str], bool]
+) -> Generator[Walked]:
+    """Walks through the steps until somebody has seen enough."""
+    for number, step in enumerate(plan.steps, 1):
+        if plan.pauses and not goes_on("Enter: next   q: end"):
+            return
+        screen.step(step, number, len(plan.steps))
+        walked = walk(step, ground, screen.part)
+        screen.walked(walked)
+        yield walked
 
 
 def _wait_whole(mesh: Mesh) -> None:
